@@ -1,0 +1,1 @@
+"""The mitmproxy side of wiretape: everything that imports mitmproxy lives here."""

@@ -1,0 +1,1 @@
+"""The format library: read, check and write go-vcr cassettes. No mitmproxy, no click, no asyncio."""
