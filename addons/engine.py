@@ -1,0 +1,133 @@
+"""mitmproxy, embedded: built with the few addons that a recorder needs, sessions opened and closed while it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from pathlib import Path
+
+from mitmproxy import options
+from mitmproxy.addons.core import Core
+from mitmproxy.addons.disable_h2c import DisableH2C
+from mitmproxy.addons.next_layer import NextLayer
+from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.master import Master
+
+from addons import compat
+from addons.errors import StartError
+from addons.interceptor import Interceptor, SessionTls
+from addons.live import LiveSession, SessionSpec
+from addons.recorder import Recorder
+from addons.sessions import Sessions
+
+_log = logging.getLogger(__name__)
+_BACKLOG = 1024
+"""Connections that may wait to be accepted; asyncio's default of 100 loses some of a burst of 2,000."""
+_STILL_MOVING_SECONDS = 1.0
+"""A tunnel over which bytes went within this time is in flight."""
+_LOOK_SECONDS = 0.02
+
+
+class Engine:
+    """One mitmproxy master and the sessions on it. There is one per process: mitmproxy's context is global."""
+
+    def __init__(self, ca_folder: Path, writer: str) -> None:
+        """Build the master inside the running loop; `writer` names this process in the journals."""
+        compat.install()
+        self.sessions = Sessions()
+        self._writer = writer
+        self._servers: dict[str, asyncio.Server] = {}
+        opts = options.Options(confdir=str(ca_folder), mode=[])
+        self._master = Master(opts)
+        self._proxyserver = Proxyserver()
+        # The order is the order of the hooks: ours decide before NextLayer and after nothing that changes a flow.
+        self._master.addons.add(
+            Core(),
+            self._proxyserver,
+            DisableH2C(),
+            Interceptor(self.sessions),
+            Recorder(self.sessions),
+            NextLayer(),
+            SessionTls(self.sessions),
+        )
+        compat.set_options(opts)
+        self._running: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start mitmproxy; no port is open yet."""
+        self._running = asyncio.create_task(self._master.run())
+        while not self._proxyserver.is_running:
+            if self._running.done():
+                self._running.result()
+                raise StartError("mitmproxy ended as it started; see the log")
+            await asyncio.sleep(0)
+
+    async def open(self, spec: SessionSpec) -> int:
+        """Open a session's port on 127.0.0.1 and begin its journal; return the port.
+
+        Raises StartError when the port is busy, StoreError when the journal cannot be written.
+        """
+        listener = _bind(spec.port)
+        try:
+            session = LiveSession(spec, self._writer)
+        except BaseException:
+            listener.close()
+            raise
+        session.port = listener.getsockname()[1]
+        self.sessions.add(session)
+        accept = compat.accept_on(self._proxyserver, session.port)
+        self._servers[spec.name] = await asyncio.start_server(accept, sock=listener, backlog=_BACKLOG)
+        _log.info("session.opened session=%s port=%d", spec.name, session.port)
+        return session.port
+
+    async def close(self, session: LiveSession, drain_seconds: float) -> None:
+        """Close a session: stop accepting, let what is in flight end, cut what has not by the deadline."""
+        server = self._servers.pop(session.spec.name)
+        server.close()
+        deadline = time.monotonic() + drain_seconds
+        while self._is_in_flight(session) and time.monotonic() < deadline:
+            await asyncio.sleep(_LOOK_SECONDS)
+        await self._cut(session)
+        self.sessions.remove(session)
+        if session.journal is not None:
+            session.journal.close()
+        _log.info("session.closed session=%s cut=%d", session.spec.name, session.traffic.cut)
+
+    def _is_in_flight(self, session: LiveSession) -> bool:
+        if session.in_flight:
+            return True
+        recently = time.time() - _STILL_MOVING_SECONDS
+        connections = compat.connections_on(self._proxyserver, session.port)
+        return any(c.client.id in session.tunnels and compat.last_activity(c) > recently for c in connections)
+
+    async def _cut(self, session: LiveSession) -> None:
+        """End the connections that are left: idle ones, and what is still in flight, which is counted."""
+        session.traffic.cut = len(session.in_flight)
+        for flight in session.in_flight.values():
+            if flight.exchange is not None:
+                flight.exchange.being_cut = True
+        while connections := compat.connections_on(self._proxyserver, session.port):
+            for connection in connections:
+                compat.cut(connection)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def stop(self) -> None:
+        """Stop mitmproxy. Sessions must be closed before."""
+        self._master.shutdown()
+        if self._running is not None:
+            await self._running
+
+
+def _bind(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError as exc:
+        listener.close()
+        raise StartError(
+            f"port {port} cannot be used: {exc.strerror}; choose another with --port, or leave it out for a free one"
+        ) from exc
+    return listener

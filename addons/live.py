@@ -1,0 +1,151 @@
+"""The sessions that a proxy worker serves: what each was told, its journal, and what it counts."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from addons.routing import ConnectTo, RouterTable, UpstreamProxy
+from cassette.errors import StoreError
+from cassette.headerfilter import HeaderPolicy
+from cassette.journal import Kind
+from cassette.segments import SegmentWriter
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSpec:
+    """What a worker has to know of a session."""
+
+    name: str
+    directory: Path | None
+    """Where its journal lies; None when nothing is recorded, in the mode passthrough."""
+    port: int
+    """0 for a free one."""
+    headers: HeaderPolicy
+    routers: RouterTable
+    max_body: int
+    trusted_ca: Path | None = None
+    """PEM file of the roots that upstreams are checked against; None for mitmproxy's own."""
+    connect_to: tuple[ConnectTo, ...] = ()
+    upstream_proxy: UpstreamProxy | None = None
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What a worker counts of a session, for `status` and `stop`."""
+
+    exchanges: int = 0
+    """Begun with a router and being recorded, or meant to be."""
+    passed: int = 0
+    """Passed through unrecorded: requests to other hosts or paths, and all in the mode passthrough."""
+    tunnels: int = 0
+    """Connections to other hosts, not decrypted."""
+    websockets: int = 0
+    too_long: int = 0
+    """Bodies past max_body."""
+    refused: int = 0
+    """Answered by the proxy itself: upstream unreachable, certificate refused, malformed request."""
+    failed: int = 0
+    """Not recorded, or not wholly, because the journal or the recorder failed."""
+    cut: int = 0
+    """In flight when the deadline of stop came."""
+
+    def to_json(self) -> dict[str, int]:
+        """Return plain JSON types."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """A flow that is under way, and whose connection it came on."""
+
+    client_id: str
+    exchange: LiveExchange | None
+    """None when it is not recorded."""
+
+
+class LiveSession:
+    """One session of a running worker."""
+
+    def __init__(self, spec: SessionSpec, writer: str) -> None:
+        """Begin the journal under this writer's name; raises StoreError."""
+        self.spec = spec
+        self.port = spec.port
+        self.traffic = Traffic()
+        self.journal = SegmentWriter(spec.directory, writer) if spec.directory is not None else None
+        self.in_flight: dict[str, InFlight] = {}
+        """The flows that are under way, recorded or not, by flow id."""
+        self.tunnels: set[str] = set()
+        """The client connections that became tunnels or WebSockets, by id."""
+        self.numbers = itertools.count(1)
+        self._logged: set[str] = set()
+
+    def failed(self, where: str, error: Exception) -> None:
+        """Count a failure to record; log it once for each cause."""
+        self.traffic.failed += 1
+        cause = f"{where}: {type(error).__name__}"
+        if cause not in self._logged:
+            self._logged.add(cause)
+            # A StoreError names a file and the system's reason; another error's text might quote traffic.
+            reason = str(error) if isinstance(error, StoreError) else type(error).__name__
+            _log.error("record.failed session=%s where=%s reason=%s", self.spec.name, where, reason)
+
+    def status(self) -> dict[str, Any]:
+        """Return the counters and the journal's state in plain JSON types."""
+        counted = self.traffic.to_json() | {"in_flight": len(self.in_flight)}
+        if self.journal is None:
+            return counted
+        return counted | {
+            "journal_bytes": self.journal.position,
+            "waiting_bytes": self.journal.waiting_bytes,
+            "problem": str(self.journal.error or ""),
+        }
+
+
+@dataclass(slots=True)
+class LiveExchange:
+    """One exchange that is being recorded. Once `closed`, nothing more of it goes to the journal."""
+
+    session: LiveSession
+    journal: SegmentWriter
+    number: int
+    closed: bool = False
+    request_ended: bool = False
+    response_ended: bool = False
+    being_cut: bool = False
+    size: int = 0
+    """Bytes of both bodies so far."""
+    held_form: bytearray | None = None
+    """An urlencoded request body, held until it is whole and its credentials can be redacted."""
+
+    def put(self, kind: Kind, payload: bytes = b"") -> None:
+        """Store one event; a failure ends the recording of this exchange, and of this one only."""
+        if self.closed:
+            return
+        try:
+            self.journal.append(kind, self.number, time.monotonic_ns(), payload)
+        except StoreError as exc:
+            self.closed = True
+            self.session.failed("journal", exc)
+
+    def put_data(self, kind: Kind, data: bytes) -> None:
+        """Store a piece of a body, or give the exchange up when the bodies get too long."""
+        self.size += len(data)
+        if self.size > self.session.spec.max_body:
+            if not self.closed:
+                self.session.traffic.too_long += 1
+                _log.warning("record.too_long session=%s exchange=%d", self.session.spec.name, self.number)
+                self.end(Kind.DROPPED, b"longer than max_body")
+            return
+        self.put(kind, data)
+
+    def end(self, kind: Kind, payload: bytes = b"") -> None:
+        """Store the last event."""
+        self.put(kind, payload)
+        self.closed = True

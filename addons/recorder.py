@@ -1,0 +1,274 @@
+"""mitmproxy's hooks into journal records; no policy, no parsing, no waiting.
+
+Each chunk is stored before it is forwarded: of a body with a Content-Length the client sees the end with the last
+chunk, before the `response` hook. No hook raises: mitmproxy would drop the chunk (layers/http/__init__.py, state_
+stream_response_body) or leave the client waiting. The callables for chunks are plain functions that always return
+what they were given.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from mitmproxy import http, tcp
+from mitmproxy.connection import Client
+
+from addons import compat
+from addons.live import InFlight, LiveExchange
+from addons.sessions import Sessions
+from cassette import credentials, journal
+from cassette.exchange import HeaderPairs, Outcome, RequestHead, ResponseHead
+from cassette.journal import Kind
+
+_log = logging.getLogger(__name__)
+_EXCHANGE = "wiretape.exchange"
+_FORM = "application/x-www-form-urlencoded"
+_MAX_FORM = 1 << 20
+"""A longer urlencoded body is not recorded: it would have to be held back for redaction. Chosen, not measured."""
+
+Hook = Callable[["Recorder", Any], None]
+
+
+def _guarded(hook: Hook) -> Hook:
+    """Let no exception out of a hook: recording may fail, traffic may not."""
+
+    @functools.wraps(hook)
+    def guarded(self: Recorder, subject: Any) -> None:
+        try:
+            hook(self, subject)
+        except Exception as exc:  # see above
+            self.failed(hook.__name__, subject, exc)
+
+    return guarded
+
+
+class Recorder:
+    """The addon that tees what routers and clients say to each other into the journals of the sessions."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    def failed(self, where: str, subject: Any, error: Exception) -> None:
+        """Count an error of our own; the exchange goes on unrecorded."""
+        client = subject.client_conn if isinstance(subject, (http.HTTPFlow, tcp.TCPFlow)) else subject
+        session = self._sessions.of(client) if isinstance(client, Client) else None
+        if session is None:
+            _log.error("record.failed where=%s reason=%s", where, type(error).__name__)
+            return
+        exchange = subject.metadata.get(_EXCHANGE) if isinstance(subject, http.HTTPFlow) else None
+        if isinstance(exchange, LiveExchange):
+            exchange.end(Kind.DROPPED, b"the recorder failed")
+        session.failed(where, error)
+
+    @_guarded
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """Begin an exchange, if the request goes to a router."""
+        flow.request.stream = True
+        session = self._sessions.of(flow.client_conn)
+        if session is None:
+            return
+        session.in_flight[flow.id] = InFlight(flow.client_conn.id, None)
+        request = flow.request
+        spec = session.spec
+        host, port = target(flow)
+        router = spec.routers.find(host, port)
+        if session.journal is None or router is None or not spec.routers.records_path(router, request.path):
+            session.traffic.passed += 1
+            return
+        session.traffic.exchanges += 1
+        exchange = LiveExchange(session, session.journal, next(session.numbers))
+        flow.metadata[_EXCHANGE] = exchange
+        session.in_flight[flow.id] = InFlight(flow.client_conn.id, exchange)
+        flow.request.stream = _request_tee(exchange)
+        headers = spec.headers.for_host(host, port).redact_request(_pairs(request.headers))
+        url = credentials.redact_url(_url(request.scheme, host, port, request.path))
+        head = RequestHead(request.method, url, request.http_version, headers)
+        exchange.put(Kind.REQUEST_HEAD, journal.encode_request_head(head))
+        if request.headers.get("content-type", "").lower().startswith(_FORM):
+            exchange.held_form = bytearray()
+
+    @_guarded
+    def request(self, flow: http.HTTPFlow) -> None:
+        """Note the end of the request."""
+        exchange = flow.metadata.get(_EXCHANGE)
+        if isinstance(exchange, LiveExchange):
+            if exchange.held_form:
+                exchange.put_data(Kind.REQUEST_DATA, credentials.redact_form_body(bytes(exchange.held_form)))
+            exchange.held_form = None
+            exchange.put(Kind.REQUEST_END, journal.encode_trailers(_pairs(flow.request.trailers)))
+            exchange.request_ended = True
+            if exchange.response_ended:
+                exchange.session.in_flight.pop(flow.id, None)
+
+    @_guarded
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        """Note the response's head and begin to tee its body."""
+        response = flow.response
+        assert response is not None
+        response.stream = True
+        exchange = flow.metadata.get(_EXCHANGE)
+        if not isinstance(exchange, LiveExchange):
+            return
+        session = exchange.session
+        if response.status_code == 101:
+            session.traffic.websockets += 1
+            session.tunnels.add(flow.client_conn.id)
+            _log.warning("record.websocket_passed session=%s exchange=%d", session.spec.name, exchange.number)
+            exchange.end(Kind.DROPPED, b"websocket")
+            return
+        headers = session.spec.headers.for_host(*target(flow)).redact_response(_pairs(response.headers))
+        head = ResponseHead(response.http_version, response.status_code, response.reason or "", headers)
+        exchange.put(Kind.RESPONSE_HEAD, journal.encode_response_head(head))
+        response.stream = _response_tee(exchange)
+
+    @_guarded
+    def response(self, flow: http.HTTPFlow) -> None:
+        """Note the end of the response, which the client is about to see."""
+        exchange = flow.metadata.get(_EXCHANGE)
+        if isinstance(exchange, LiveExchange):
+            assert flow.response is not None
+            exchange.put(Kind.RESPONSE_END, journal.encode_trailers(_pairs(flow.response.trailers)))
+            exchange.response_ended = True
+            if not (exchange.request_ended or exchange.closed):
+                return  # an upstream may answer before it has the whole request
+        self._landed(flow)
+
+    @_guarded
+    def error(self, flow: http.HTTPFlow) -> None:
+        """Note that an exchange broke off, and on which side."""
+        self._landed(flow)
+        exchange = flow.metadata.get(_EXCHANGE)
+        if not isinstance(exchange, LiveExchange) or exchange.closed:
+            return
+        outcome, reason = _outcome(flow, exchange)
+        if outcome is None:
+            exchange.session.traffic.refused += 1
+            _log.warning(
+                "exchange.refused session=%s exchange=%d host=%s reason=%s",
+                exchange.session.spec.name, exchange.number, flow.request.host, reason,
+            )  # fmt: skip
+            exchange.end(Kind.DROPPED, b"answered by the proxy")
+        else:
+            exchange.end(Kind.FAILED, journal.encode_failure(outcome, reason))
+
+    @_guarded
+    def websocket_message(self, flow: http.HTTPFlow) -> None:
+        """Forget messages that have passed; mitmproxy would keep them all."""
+        if flow.websocket is not None:
+            flow.websocket.messages.clear()
+
+    @_guarded
+    def tcp_message(self, flow: tcp.TCPFlow) -> None:
+        """Forget bytes that have passed; mitmproxy would keep them all."""
+        flow.messages.clear()
+
+    @_guarded
+    def client_disconnected(self, client: Client) -> None:
+        """Close what neither `response` nor `error` closed: mitmproxy's layer may have crashed."""
+        session = self._sessions.of(client)
+        if session is None:
+            return
+        for flow_id, flight in list(session.in_flight.items()):
+            if flight.client_id == client.id:
+                del session.in_flight[flow_id]
+                if flight.exchange is not None and not flight.exchange.closed:
+                    outcome = Outcome.CUT if flight.exchange.being_cut else Outcome.CLIENT_LEFT
+                    reason = f"after {flight.exchange.size} bytes of body"
+                    flight.exchange.end(Kind.FAILED, journal.encode_failure(outcome, reason))
+
+    def _landed(self, flow: http.HTTPFlow) -> None:
+        session = self._sessions.of(flow.client_conn)
+        if session is not None:
+            session.in_flight.pop(flow.id, None)
+
+
+def target(flow: http.HTTPFlow) -> tuple[str, int]:
+    """Return the host and port that the client asked for.
+
+    That is what it named to the proxy; a client that looked the name up itself said only an address there, and
+    the name in the Host header.
+    """
+    request = flow.request
+    host = request.host
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return host, request.port
+    return request.pretty_host or host, request.port
+
+
+def _url(scheme: str, host: str, port: int, path: str) -> str:
+    name = f"[{host}]" if ":" in host else host
+    if port == {"http": 80, "https": 443}.get(scheme):
+        return f"{scheme}://{name}{path}"
+    return f"{scheme}://{name}:{port}{path}"
+
+
+def _pairs(headers: http.Headers | None) -> HeaderPairs:
+    if headers is None:
+        return ()
+    return tuple(
+        (name.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape"))
+        for name, value in headers.fields
+    )
+
+
+def _outcome(flow: http.HTTPFlow, exchange: LiveExchange) -> tuple[Outcome | None, str]:
+    """Tell by side and state, not by mitmproxy's text, how an exchange broke off; None when it never began.
+
+    The text says "client" for a reset by the upstream too.
+    """
+    blame = flow.metadata.get(compat.BLAME, "client")
+    if exchange.being_cut:
+        return Outcome.CUT, "stop did not wait longer"
+    if blame == "client":
+        return Outcome.CLIENT_LEFT, f"after {exchange.size} bytes of body"
+    message = flow.error.msg if flow.error is not None else ""
+    if blame == "proxy" or flow.server_conn.timestamp_tcp_setup is None:
+        return None, message
+    if flow.request.scheme == "https" and flow.server_conn.timestamp_tls_setup is None:
+        return None, message
+    if flow.response is None:
+        return Outcome.UPSTREAM_RESET, "before its response began"
+    if flow.response.http_version == "HTTP/2.0":
+        return Outcome.UPSTREAM_RESET, f"after {exchange.size} bytes of body"
+    return Outcome.TRUNCATED, f"after {exchange.size} bytes of body"
+
+
+def _request_tee(exchange: LiveExchange) -> Callable[[bytes], bytes]:
+    def tee(data: bytes) -> bytes:
+        try:
+            if not data:
+                return data
+            form = exchange.held_form
+            if form is None:
+                exchange.put_data(Kind.REQUEST_DATA, data)
+            elif len(form) + len(data) <= _MAX_FORM:
+                form += data
+            else:
+                exchange.held_form = None
+                exchange.session.traffic.too_long += 1
+                exchange.end(Kind.DROPPED, b"urlencoded body too long to redact")
+        except Exception as exc:  # the chunk must go on
+            exchange.closed = True
+            exchange.session.failed("request chunk", exc)
+        return data
+
+    return tee
+
+
+def _response_tee(exchange: LiveExchange) -> Callable[[bytes], bytes]:
+    def tee(data: bytes) -> bytes:
+        try:
+            if data:
+                exchange.put_data(Kind.RESPONSE_DATA, data)
+        except Exception as exc:  # the chunk must go on
+            exchange.closed = True
+            exchange.session.failed("response chunk", exc)
+        return data
+
+    return tee

@@ -1,0 +1,310 @@
+"""Layers of settings become one `Settings`: what may be set, and what a wrong key or value is told.
+
+    config/default.yaml  <  a user's file  <  WIRETAPE_*  <  options        each is one or more `Layer`s
+
+Lists of a later layer add to those before, mappings are merged, anything else replaces. Where the layers come
+from is known to `proxy_cli.settings`; here nothing reads the environment.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+from addons import setting_values
+from addons.errors import ConfigError
+from addons.routing import ConnectTo, Router, RouterTable, UpstreamProxy, parse_host_pattern
+from cassette.headerfilter import HeaderPolicy, HeaderRules
+from cassette.model import Layout
+
+
+class Mode(enum.Enum):
+    """What a session does with traffic; go-vcr's names."""
+
+    RECORD_ONLY = "record-only"
+    PASSTHROUGH = "passthrough"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """What a session starts with."""
+
+    mode: Mode
+    host_field: Literal["empty", "url"]
+    layout: Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is bounded."""
+
+    max_body: int
+    """Bytes of one body."""
+    drain_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonSettings:
+    """How the daemon lives."""
+
+    linger_seconds: float
+    log_level: Literal["debug", "info", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamSettings:
+    """How upstreams are reached."""
+
+    ca: Path | None
+    """Absolute; a PEM file of certificates besides the usual roots."""
+    proxy: UpstreamProxy | None
+    connect_to: tuple[ConnectTo, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, checked."""
+
+    session: SessionSettings
+    hosts: tuple[str, ...]
+    """The user's own host patterns, which `routers` holds already."""
+    never_decrypt: tuple[str, ...]
+    headers: HeaderPolicy
+    limits: Limits
+    daemon: DaemonSettings
+    upstream: UpstreamSettings
+    routers: RouterTable = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Settings from one source, unchecked: nested mappings with the keys of config/default.yaml."""
+
+    source: str
+    """For messages: a file, the name of a variable, an option."""
+    values: Mapping[str, Any]
+    base: Path = field(default_factory=Path)
+    """What paths in it are relative to."""
+    kind: Literal["file", "variable", "option"] = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """A setting: how one value is read, and a right one."""
+
+    read: Callable[..., Any]
+    example: str
+    many: bool = False
+    is_path: bool = False
+    explains: bool = False
+    """Whether what `read` raises shows a right value itself."""
+
+
+_Path = tuple[str, ...]
+_Schema = Mapping[str, "_Key | _Schema"]
+
+
+def _side(example: str, value: str) -> _Schema:
+    return {
+        "keep": _Key(setting_values.header_name, example, many=True),
+        "drop": _Key(setting_values.header_name, example, many=True),
+        "redact": _Key(setting_values.header_name, example, many=True),
+        "replace": _Key(setting_values.replacements, f'{{{example}: "{value}"}}'),
+        "unsafe_keep": _Key(setting_values.full_header_name, "X-Test-Token", many=True),
+    }
+
+
+_RULES = tuple(_side("", ""))
+_SIDES: _Schema = {
+    "request": _side("User-Agent", "my-client/1.0"),
+    "response": _side("X-Request-Id", "request-1"),
+}
+_ANY_HOST = "PATTERN"
+_HOSTS = _Key(setting_values.host_pattern, "api.example.com", many=True, explains=True)
+_SCHEMA: _Schema = {
+    "session": {
+        "mode": _Key(setting_values.mode, "record-only"),
+        "host_field": _Key(setting_values.one_of("empty", "url"), "url"),
+        "layout": _Key(setting_values.one_of(*(layout.value for layout in Layout)), "charm"),
+    },
+    "hosts": _HOSTS,
+    "never_decrypt": _HOSTS,
+    "headers": {**_SIDES, "hosts": {_ANY_HOST: _SIDES}},
+    "limits": {
+        "max_body": _Key(setting_values.size, "256MB"),
+        "drain_seconds": _Key(setting_values.seconds, "10"),
+    },
+    "daemon": {
+        "linger_seconds": _Key(setting_values.seconds, "60"),
+        "log_level": _Key(setting_values.one_of("debug", "info", "warning", "error"), "info"),
+    },
+    "upstream": {
+        "ca": _Key(setting_values.certificates, "corporate-ca.pem", is_path=True),
+        "proxy": _Key(setting_values.upstream_proxy, "http://proxy.example.com:3128", explains=True),
+        "connect_to": _Key(
+            setting_values.connect_to, "api.openai.com:443:127.0.0.1:8443", many=True, explains=True
+        ),
+    },
+}
+
+
+def build_settings(layers: Iterable[Layer]) -> Settings:
+    """Check the layers, the weakest first, put them on top of the defaults and return the whole.
+
+    Raises ConfigError, one line: the source, the key, what is wrong, what is right.
+    """
+    merged: dict[_Path, Any] = {}
+    patterns: dict[str, str] = {}
+    for layer in (Layer("config/default.yaml", _shipped("default.yaml")), *layers):
+        for path, key, value in _check(layer, layer.values, _SCHEMA, ()):
+            if len(path) >= 3 and path[:2] == ("headers", "hosts"):
+                patterns.setdefault(path[2], layer.source)
+            if key is None:
+                continue
+            adds = key.many or isinstance(value, tuple)
+            merged[path] = merged.get(path, ()) + value if adds else value
+    routers = router_table(merged["hosts",], merged["never_decrypt",])
+    for pattern, source in patterns.items():
+        _check_known(pattern, source, routers)
+    return Settings(
+        session=SessionSettings(
+            Mode(merged["session", "mode"]),
+            merged["session", "host_field"],
+            Layout(merged["session", "layout"]),
+        ),
+        hosts=merged["hosts",],
+        never_decrypt=merged["never_decrypt",],
+        headers=HeaderPolicy(
+            _rules(merged, ("headers", "request")),
+            _rules(merged, ("headers", "response")),
+            tuple(
+                (
+                    pattern,
+                    _rules(merged, ("headers", "hosts", pattern, "request")),
+                    _rules(merged, ("headers", "hosts", pattern, "response")),
+                )
+                for pattern in patterns
+            ),
+        ),
+        limits=Limits(merged["limits", "max_body"], merged["limits", "drain_seconds"]),
+        daemon=DaemonSettings(merged["daemon", "linger_seconds"], merged["daemon", "log_level"]),
+        upstream=UpstreamSettings(
+            merged["upstream", "ca"], merged["upstream", "proxy"], merged["upstream", "connect_to"]
+        ),
+        routers=routers,
+    )
+
+
+def router_table(hosts: Sequence[str], never_decrypt: Sequence[str]) -> RouterTable:
+    """Build the table of config/routers.yaml with these patterns added; both as `Settings` holds them."""
+    listed = [
+        Router(
+            parse_host_pattern(entry["host"]),
+            entry["provider"],
+            tuple(entry["credentials"]),
+            tuple(entry.get("paths", ())),
+        )
+        for entries in _shipped("routers.yaml").values()
+        for entry in entries
+    ]
+    return RouterTable(listed, map(parse_host_pattern, hosts), map(parse_host_pattern, never_decrypt))
+
+
+def _shipped(name: str) -> Mapping[str, Any]:
+    from addons import configfile  # noqa: PLC0415 - brings the YAML library: 20 ms that not every caller needs
+
+    return configfile.shipped(name)
+
+
+def _rules(merged: Mapping[_Path, Any], path: _Path) -> HeaderRules:
+    return HeaderRules(**{name: merged.get((*path, name), ()) for name in _RULES})
+
+
+def _check(
+    layer: Layer, values: Any, schema: _Schema, path: _Path
+) -> Iterator[tuple[_Path, _Key | None, Any]]:
+    """Yield every setting of a layer, checked; a host pattern of `headers.hosts` comes without a key."""
+    if values is None:  # a section with nothing but comments in it
+        return
+    if not isinstance(values, Mapping):
+        inside = ", ".join(schema)
+        raise _error(layer, path, f"expected a mapping (with {inside}), not {values!r:.60}")
+    for name, value in values.items():
+        here = (*path, str(name))
+        if _ANY_HOST in schema:
+            here = (*path, _read(layer, here, _HOSTS, name))
+            yield here, None, None
+            known: _Key | _Schema = schema[_ANY_HOST]
+        elif name in schema:
+            known = schema[name]
+        else:
+            raise _error(layer, here, f"unknown key; {_suggest(str(name), schema, path)}")
+        if not isinstance(known, _Key):
+            yield from _check(layer, value, known, here)
+        elif known.many:
+            yield here, known, _read_list(layer, here, known, value)
+        else:
+            yield here, known, _read(layer, here, known, value)
+
+
+def _read_list(layer: Layer, path: _Path, key: _Key, value: Any) -> tuple[Any, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list | tuple):
+        raise _error(layer, path, f"expected a list; for example {path[-1]}: [{key.example}]")
+    return tuple(_read(layer, path, key, item) for item in value)
+
+
+def _read(layer: Layer, path: _Path, key: _Key, value: Any) -> Any:
+    try:
+        return key.read(value, layer.base) if key.is_path else key.read(value)
+    except ValueError as exc:
+        if key.explains:
+            raise _error(layer, path, str(exc)) from exc
+        if layer.kind == "file":
+            example = f"{path[-1]}: [{key.example}]" if key.many else f"{path[-1]}: {key.example}"
+        else:
+            example = f"{layer.source}{'=' if layer.kind == 'variable' else ' '}{key.example}"
+        raise _error(layer, path, f"{exc}; for example {example}") from exc
+
+
+def _error(layer: Layer, path: _Path, problem: str) -> ConfigError:
+    where = f"{layer.source}: {'.'.join(path)}" if layer.kind == "file" else layer.source
+    return ConfigError(f"{where}: {problem}")
+
+
+def _suggest(name: str, schema: _Schema, path: _Path) -> str:
+    near = get_close_matches(name.lower(), schema, n=1)
+    if near:
+        return f"did you mean {near[0]}?"
+    # The same word further down here first, then anywhere: `mode` at the top is meant for `session.mode`.
+    elsewhere: dict[str, str] = {}
+    for leaf in (*_leaves(schema, path), *_leaves(_SCHEMA, ())):
+        elsewhere.setdefault(leaf[-1], ".".join(leaf))
+    near = get_close_matches(name.lower(), elsewhere, n=1, cutoff=0.8)
+    if near:
+        return f"did you mean {elsewhere[near[0]]}?"
+    return f"known here: {', '.join(schema)}"
+
+
+def _leaves(schema: _Schema, path: _Path) -> Iterator[_Path]:
+    for name, known in schema.items():
+        if isinstance(known, _Key):
+            yield (*path, name)
+        else:
+            yield from _leaves(known, (*path, name))
+
+
+def _check_known(pattern: str, source: str, routers: RouterTable) -> None:
+    if routers.covers(parse_host_pattern(pattern)):
+        return
+    near = get_close_matches(pattern, [str(router.pattern) for router in routers.routers], n=1, cutoff=0.75)
+    meant = f"; did you mean {near[0]}?" if near else ";"
+    raise ConfigError(
+        f"{source}: headers.hosts.{pattern}: unknown host pattern, it covers no router{meant}"
+        f' for a host of your own add hosts: ["{pattern}"]'
+    )

@@ -1,0 +1,181 @@
+"""From a journal's records to exchanges: the state of each exchange that is under way, without IO.
+
+    records ─▶ Assembler.feed ─▶ Finished (an exchange, whole or broken off) | Dropped | nothing yet
+
+Bodies are not copied about: a small one is kept as it came, of a large one only where it lies in the journal
+(`Span`). `Draft.exchange` puts it together when the exchange is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from cassette import journal
+from cassette.exchange import Exchange, HeaderPairs, Outcome, RequestHead, ResponseHead
+from cassette.journal import Kind, Record
+
+INLINE_BYTES = 64 << 10
+"""How much of one body is kept in memory before the rest is only remembered by place; chosen, not measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Where a payload lies in the journal of the exchange's writer."""
+
+    segment: int
+    at: int
+    size: int
+
+
+ReadSpan = Callable[[Span], bytes]
+
+
+@dataclass(slots=True)
+class Body:
+    """A body as it comes in: bytes at first, places in the journal past INLINE_BYTES."""
+
+    pieces: list[bytes | Span] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, payload: memoryview | bytes, span: Span) -> None:
+        """Take one piece; the payload is copied or left where it is."""
+        self.size += len(payload)
+        self.pieces.append(bytes(payload) if self.size <= INLINE_BYTES else span)
+
+    def join(self, read: ReadSpan) -> bytes:
+        """Return the whole body."""
+        if len(self.pieces) == 1 and isinstance(self.pieces[0], bytes):
+            return self.pieces[0]
+        whole = bytearray()
+        for piece in self.pieces:
+            whole += piece if isinstance(piece, bytes) else read(piece)
+        return bytes(whole)
+
+
+@dataclass(slots=True)
+class Draft:
+    """An exchange that is under way."""
+
+    number: int
+    first_segment: int
+    """The oldest segment that this exchange still needs."""
+    request: RequestHead
+    started_at_ns: int
+    request_body: Body = field(default_factory=Body)
+    request_trailers: HeaderPairs = ()
+    request_ended: bool = False
+    response: ResponseHead | None = None
+    response_at_ns: int | None = None
+    response_body: Body = field(default_factory=Body)
+    response_trailers: HeaderPairs = ()
+    response_ended: bool = False
+    outcome: Outcome = Outcome.COMPLETE
+    reason: str = ""
+
+    def exchange(self, read: ReadSpan) -> Exchange:
+        """Put the exchange together, bodies included."""
+        return Exchange(
+            self.request,
+            self.request_body.join(read),
+            self.request_trailers,
+            self.response,
+            self.response_body.join(read),
+            self.response_trailers,
+            self.started_at_ns,
+            self.response_at_ns,
+            self.outcome,
+            self.reason,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """An exchange that ended; `draft.outcome` says how."""
+
+    draft: Draft
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """An exchange that is not to be recorded, and why."""
+
+    number: int
+    reason: str
+
+
+class Assembler:
+    """All the exchanges of one writer that are under way. Records must come in the order they were written."""
+
+    def __init__(self) -> None:
+        self._drafts: dict[int, Draft] = {}
+        self._partial: dict[tuple[int, int], bytearray] = {}
+
+    def __len__(self) -> int:
+        """Return how many exchanges are under way."""
+        return len(self._drafts)
+
+    @property
+    def oldest_segment(self) -> int | None:
+        """The oldest segment that an exchange under way still needs; None when nothing is under way."""
+        return min((draft.first_segment for draft in self._drafts.values()), default=None)
+
+    def feed(self, record: Record, segment: int, payload_at: int) -> Finished | Dropped | None:
+        """Take one record; return what it finished, if it finished something."""
+        key = (record.exchange, record.kind)
+        is_data = record.kind in (Kind.REQUEST_DATA, Kind.RESPONSE_DATA)
+        if record.more and not is_data:
+            self._partial.setdefault(key, bytearray()).extend(record.payload)
+            return None
+        if is_data:
+            draft = self._drafts.get(record.exchange)
+            if draft is not None:
+                span = Span(segment, payload_at, len(record.payload))
+                body = draft.request_body if record.kind == Kind.REQUEST_DATA else draft.response_body
+                body.add(record.payload, span)
+            return None
+        payload = bytes(record.payload)
+        if self._partial:
+            payload = bytes(self._partial.pop(key, b"")) + payload
+        return self._take(record, payload, segment)
+
+    def _take(self, record: Record, payload: bytes, segment: int) -> Finished | Dropped | None:
+        number = record.exchange
+        if record.kind == Kind.REQUEST_HEAD:
+            head = journal.decode_request_head(payload)
+            self._drafts[number] = Draft(number, segment, head, record.at_ns)
+            return None
+        draft = self._drafts.get(number)
+        if draft is None:
+            return None
+        match record.kind:
+            case Kind.REQUEST_END:
+                draft.request_trailers = journal.decode_trailers(payload)
+                draft.request_ended = True
+            case Kind.RESPONSE_HEAD:
+                draft.response = journal.decode_response_head(payload)
+                draft.response_at_ns = record.at_ns
+            case Kind.RESPONSE_END:
+                draft.response_trailers = journal.decode_trailers(payload)
+                draft.response_ended = True
+            case Kind.FAILED:
+                return self._finish(draft, *journal.decode_failure(payload))
+            case Kind.DROPPED:
+                del self._drafts[number]
+                return Dropped(number, payload.decode())
+        # An upstream may answer before it has the whole request; the exchange ends when both have.
+        if draft.request_ended and draft.response_ended:
+            return self._finish(draft, Outcome.COMPLETE, "")
+        return None
+
+    def _finish(self, draft: Draft, outcome: Outcome, reason: str) -> Finished:
+        del self._drafts[draft.number]
+        draft.outcome, draft.reason = outcome, reason
+        return Finished(draft)
+
+    def give_up(self, outcome: Outcome, reason: str) -> Iterator[Finished]:
+        """End every exchange that is under way: the writer is gone and nothing more will come."""
+        for draft in list(self._drafts.values()):
+            done = draft.request_ended and draft.response_ended
+            yield self._finish(draft, Outcome.COMPLETE if done else outcome, "" if done else reason)
+        self._partial.clear()

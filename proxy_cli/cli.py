@@ -1,0 +1,303 @@
+"""The commands: each parses, calls one function, prints, and sets the exit status. No logic lives here."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from addons.errors import ControlError, ProxyError
+from cassette.errors import CassetteError
+from proxy_cli import __version__, render
+from proxy_cli.cassette_commands import ls, show, verify
+from proxy_cli.control import Control
+from proxy_cli.places import Places
+from proxy_cli.session_options import resolve, session_options, session_request
+from proxy_cli.variables import hints, home
+
+_DEFAULT_NAME = "default"
+
+
+class _Group(click.Group):
+    """Prints our errors as one line and exits with their status, for every command alike."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ProxyError as exc:
+            _fail(str(exc), exc.exit_code)
+        except CassetteError as exc:
+            _fail(str(exc), 3)
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        return list(self.commands)  # in the order they are defined, not by the alphabet
+
+
+def _fail(message: str, exit_code: int) -> None:
+    click.echo(f"wiretape: {message}", err=True)
+    sys.exit(exit_code)
+
+
+def _control() -> Control:
+    return Control(Places(home(os.environ)))
+
+
+@click.group(
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog='Shell completion: eval "$(_WIRETAPE_COMPLETE=bash_source wiretape)" (or zsh_source, fish_source).',
+)
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def main() -> None:
+    """Record what LLM clients and inference routers say to each other, as go-vcr cassettes.
+
+    \b
+    wiretape run -- python agent.py           record one command
+    wiretape start chat; eval "$(wiretape env chat)"; ...; wiretape stop chat
+    wiretape show cassettes/chat.yaml         read what was said
+    """  # noqa: D301 - \b is click's mark for a block that is not to be wrapped
+    for line in hints(os.environ):
+        click.echo(f"wiretape: {line}", err=True)
+
+
+@main.command(context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})
+@session_options
+@click.option("--name", metavar="NAME", help="Name of the cassette.  [default: the command's name]")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def run(command: tuple[str, ...], name: str | None, **options: Any) -> None:
+    """Record one command; exits with the command's status.
+
+    \b
+    wiretape run -- python agent.py
+    wiretape run --overwrite --cassette tests/chat.yaml -- npm test
+    wiretape run --host llm.corp.example -- ./client
+    """  # noqa: D301
+    from proxy_cli.run import run_command  # noqa: PLC0415 - brings subprocess and the CA
+
+    sys.exit(run_command(_control(), list(command), name, options))
+
+
+@main.command()
+@click.argument("name", default=_DEFAULT_NAME)
+@session_options
+@click.option("--json", "as_json", is_flag=True, help="Print the session as JSON.")
+def start(name: str, as_json: bool, **options: Any) -> None:
+    """Open a session; starts the daemon when none runs; prints how to use it.
+
+    \b
+    wiretape start
+    wiretape start chat --cassette tests/chat.yaml --port 8899
+    eval "$(wiretape env chat)"
+    """  # noqa: D301
+    from proxy_cli.trust import client_ca, write_upstream_roots  # noqa: PLC0415 - brings ssl
+
+    settings = resolve(options)
+    control = _control()
+    client_ca(control.places.home, os.environ)
+    extra = [settings.upstream.ca] if settings.upstream.ca is not None else []
+    roots = write_upstream_roots(control.places.home, os.environ, extra)
+    request = session_request(name, options, settings, roots, default_cassette=name)
+    control.ensure_daemon(settings.daemon.linger_seconds)
+    session = control.open(request)
+    click.echo(json.dumps(session) if as_json else render.started(session))
+
+
+@main.command()
+@click.argument("name", required=False)
+@click.option("--all", "stop_all", is_flag=True, help="Stop every session.")
+@click.option("--drain-seconds", type=click.FloatRange(min=0), metavar="N",
+              help="How long what is in flight may take.  [default: the session's setting]")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print the summaries as JSON.")
+def stop(name: str | None, stop_all: bool, drain_seconds: float | None, as_json: bool) -> None:
+    """Close a session: drain, finish the cassette, print path and counts.
+
+    Exits with 1 when something that should have been recorded was not.
+
+    \b
+    wiretape stop chat
+    wiretape stop --all
+    """  # noqa: D301
+    control = _control()
+    if not control.is_running():
+        _recover(control)
+    open_names = [session["name"] for session in control.status()["sessions"]]
+    names = open_names if stop_all else [_choose(name, open_names)]
+    summaries = [control.close(one, drain_seconds) for one in names]
+    if as_json:
+        click.echo(json.dumps(summaries))
+    else:
+        for summary in summaries:
+            click.echo(render.stopped(summary))
+    if any(render.has_loss(summary) for summary in summaries):
+        sys.exit(1)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
+def status(as_json: bool) -> None:
+    """Show the daemon and its sessions: port, mode, cassette, counts, failures."""
+    control = _control()
+    if not control.is_running():
+        _recover(control)
+        answer: dict[str, Any] = {"daemon": None, "sessions": []}
+    else:
+        answer = control.status()
+    click.echo(json.dumps(answer) if as_json else render.status(answer))
+
+
+@main.command()
+@click.argument("name", required=False)
+@click.option("--shell", "shell_name", type=click.Choice(["sh", "fish", "powershell", "dotenv", "json"]),
+              help="How to write the variables.  [default: your shell's way]")  # fmt: skip
+def env(name: str | None, shell_name: str | None) -> None:
+    """Print the variables that make a client use a session and trust its CA.
+
+    \b
+    eval "$(wiretape env)"                    sh, bash, zsh
+    wiretape env chat | source                fish
+    wiretape env --shell dotenv > .env        tools that read such files
+    """  # noqa: D301
+    from proxy_cli import environment  # noqa: PLC0415
+    from proxy_cli.trust import client_ca  # noqa: PLC0415 - brings ssl
+
+    control = _control()
+    sessions = {session["name"]: session for session in control.status()["sessions"]}
+    session = sessions[_choose(name, list(sessions))]
+    ca_paths = client_ca(control.places.home, os.environ)
+    variables = environment.client_environment(session["port"], ca_paths, os.environ, session["name"])
+    if shell_name is None:
+        shell = environment.detect_shell(os.environ, environment.parent_name(os.getppid()))
+    else:
+        shell = environment.Shell(shell_name)
+    click.echo(environment.format_environment(variables, shell), nl=False)
+
+
+@main.command()
+def recover() -> None:
+    """Finish what a crash left; start, status and stop do it too."""
+    if not _recover(_control()):
+        click.echo("nothing to recover")
+
+
+@main.group(invoke_without_command=True)
+@click.option("--foreground", is_flag=True, help="Stay in the foreground and log to standard error too.")
+@click.option("--linger", is_flag=True, hidden=True)
+@click.pass_context
+def daemon(ctx: click.Context, foreground: bool, linger: bool) -> None:
+    """Run the capture daemon itself, for systemd and containers.
+
+    Without --foreground it goes to the background. `start` and `run` start one by themselves, which ends when
+    it has had no session for a while; this one stays.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    from proxy_cli.settings import SessionOptions, load_settings  # noqa: PLC0415 - brings all of the settings
+
+    settings = load_settings(None, os.environ, SessionOptions(), Path.cwd())
+    control = _control()
+    if foreground:
+        from proxy_cli.daemon import run_daemon  # noqa: PLC0415 - only the daemon needs it
+
+        seconds = settings.daemon.linger_seconds if linger else None
+        run_daemon(
+            control.places,
+            linger_seconds=seconds,
+            log_level=settings.daemon.log_level,
+            to_stderr=not linger,
+        )
+    else:
+        control.ensure_daemon(None)
+        click.echo(f"daemon running (pid {control.status()['daemon']['pid']})")
+
+
+@daemon.command("stop")
+def daemon_stop() -> None:
+    """Close all sessions and end the daemon."""
+    control = _control()
+    if not control.is_running():
+        _recover(control)
+        raise ControlError("no daemon is running")
+    control.shut_down()
+    click.echo("daemon stopped")
+
+
+@main.command()
+@click.option("-f", "--follow", is_flag=True, help="Go on printing what is added.")
+@click.option(
+    "-n", "--lines", type=click.IntRange(0), default=100, show_default=True, help="Begin so far back."
+)
+def logs(follow: bool, lines: int) -> None:
+    """Print the daemon's log."""
+    from proxy_cli.logs import tail  # noqa: PLC0415
+
+    for line in tail(_control().places.log, lines, follow):
+        click.echo(line, nl=False)
+
+
+@main.command()
+@click.argument("what", type=click.Choice(["path", "bundle"]), required=False)
+def ca(what: str | None) -> None:
+    """Tell about the CA certificate, or print where it or the combined bundle lies.
+
+    \b
+    wiretape ca                  what it is, how to trust it, how to be rid of it
+    wiretape ca path             the certificate, for clients that add it to their roots
+    wiretape ca bundle           it and the usual roots, for clients that replace theirs
+    """  # noqa: D301
+    from proxy_cli.ca import ca_text  # noqa: PLC0415 - brings ssl
+    from proxy_cli.trust import client_ca  # noqa: PLC0415
+
+    paths = client_ca(home(os.environ), os.environ)
+    match what:
+        case "path":
+            click.echo(paths.certificate)
+        case "bundle":
+            click.echo(paths.bundle)
+        case _:
+            click.echo("\n".join(ca_text(paths)))
+
+
+@main.command()
+def demo() -> None:
+    """Show the main job with no network and no key: a built-in router, a real client, a cassette."""
+    from proxy_cli.run import run_demonstration  # noqa: PLC0415
+
+    sys.exit(run_demonstration(_control()))
+
+
+for _command in (ls, show, verify):
+    main.add_command(_command)
+
+
+def _choose(name: str | None, open_names: list[str]) -> str:
+    """Return the session that is meant: the one named, the only one, or the default one."""
+    if name is not None:
+        if name in open_names:
+            return name
+        listed = ", ".join(open_names) or "none"
+        raise ControlError(f"no session {name!r} is open (open: {listed}); open it: wiretape start {name}")
+    if len(open_names) == 1:
+        return open_names[0]
+    if _DEFAULT_NAME in open_names:
+        return _DEFAULT_NAME
+    if not open_names:
+        raise ControlError("no session is open; open one: wiretape start")
+    raise ControlError(f"which session? name one of: {', '.join(open_names)}")
+
+
+def _recover(control: Control) -> bool:
+    """Finish what dead daemons left and say so; return whether there was anything."""
+    journals = control.places.journals
+    if not journals.is_dir() or not any(journals.iterdir()):
+        return False
+    from cassette.scribe import recover as recover_journals  # noqa: PLC0415 - only after a crash
+
+    found = False
+    for done in recover_journals(journals):
+        found = True
+        click.echo(render.recovered(done), err=True)
+    return found

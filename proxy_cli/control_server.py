@@ -1,0 +1,72 @@
+"""The control API's server: the standard library's HTTP server on a Unix socket, a thread per request."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import socketserver
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from addons.errors import ControlError, ProxyError
+from cassette.errors import CassetteError
+from proxy_cli.messages import error_to_json
+
+_log = logging.getLogger(__name__)
+_LONGEST_REQUEST = 1 << 20
+
+Route = Callable[[str, str, dict[str, Any]], Any]
+"""Method, path and body of a request to the answer's body; raises ControlError for an unknown path."""
+
+
+class ControlServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    """Serves `route` on a socket that only this user can reach (0600 in a folder 0700)."""
+
+    daemon_threads = True
+
+    def __init__(self, path: Path, route: Route) -> None:
+        """Bind; the caller holds the daemon's lock, so a socket that is there belongs to a dead daemon."""
+        self.route = route
+        path.unlink(missing_ok=True)
+        super().__init__(str(path), _Handler)
+        path.chmod(0o600)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept; a Unix socket's peer has no name, and the handler wants one."""
+        connection, _ = super().get_request()
+        return connection, ("client", 0)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: ControlServer
+    server_version = "wiretape"
+    protocol_version = "HTTP/1.1"
+
+    def _serve(self) -> None:
+        status = 200
+        try:
+            length = int(self.headers.get("Content-Length") or 0)
+            if length > _LONGEST_REQUEST:
+                raise ControlError("the request is too long")
+            body = json.loads(self.rfile.read(length)) if length else {}
+            answer = self.server.route(self.command, unquote(self.path), body)
+        except (ProxyError, CassetteError) as exc:
+            status, answer = 409, error_to_json(exc)
+        except Exception as exc:  # whatever it is, the one who asked gets an answer
+            _log.exception("control.failed path=%s", self.path)
+            status, answer = 500, error_to_json(exc)
+        data = json.dumps(answer).encode() + b"\n"
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    do_GET = do_POST = do_DELETE = _serve  # noqa: N815 - http.server's names
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
+        """Keep requests out of the log; what they did is logged."""

@@ -1,0 +1,156 @@
+"""The daemon's life: one per home, holds the sessions, answers the control API, ends in good order.
+
+daemon ──▶ proxy worker (mitmproxy; the traffic)        both are children that are spoken to over pipes
+       └─▶ scribe (journals to cassettes)               and end when the daemon does, however it ends
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import logging.handlers
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from addons.errors import ControlError, StartError
+from cassette.files import as_store_error, make_private_folder
+from cassette.scribe import recover
+from proxy_cli import __version__
+from proxy_cli.ca import ensure_ca
+from proxy_cli.control_server import ControlServer
+from proxy_cli.messages import API, SessionRequest
+from proxy_cli.places import Places
+from proxy_cli.registry import Registry
+
+_log = logging.getLogger(__name__)
+_TICK_SECONDS = 1.0
+_LOG_BYTES = 5 << 20
+
+
+class Daemon:
+    """Serves until it is told to stop: by a signal, by the control API, or by having had nothing to do."""
+
+    def __init__(self, places: Places, linger_seconds: float | None) -> None:
+        """`linger_seconds`: end by itself after so long without a session; None: never."""
+        self._places = places
+        self._linger_seconds = linger_seconds
+        self._started_at = time.time()
+        self._stop = threading.Event()
+        self._busy_at = time.monotonic()
+        self._recovered: list[str] = []
+        self._registry: Registry | None = None
+
+    def run(self) -> None:
+        """Hold the home's lock and serve; raises StartError when another daemon has it."""
+        lock = self._take_lock()
+        try:
+            self._serve()
+        finally:
+            os.close(lock)
+
+    def _take_lock(self) -> int:
+        path = self._places.lock
+        with as_store_error("lock the home", path):
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            pid = os.pread(handle, 20, 0).decode(errors="replace").strip()
+            os.close(handle)
+            raise StartError(
+                f"a daemon is running already (pid {pid}); see: wiretape status, or stop it: wiretape daemon stop"
+            ) from None
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        return handle
+
+    def _serve(self) -> None:
+        ca = ensure_ca(self._places.home)
+        for done in recover(self._places.journals):
+            _log.warning(
+                "session.recovered session=%s interactions=%d interrupted=%d problem=%s",
+                done.name, done.interactions, done.interrupted, done.problem,
+            )  # fmt: skip
+        self._registry = registry = Registry(self._places.journals, ca.directory)
+        make_private_folder(self._places.socket.parent)
+        server = ControlServer(self._places.socket, self._route)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+        threading.Thread(target=server.serve_forever, args=(0.1,), name="control", daemon=True).start()
+        _log.info("daemon.started pid=%d version=%s", os.getpid(), __version__)
+        try:
+            while not self._stop.wait(_TICK_SECONDS):
+                self._tick(registry)
+        finally:
+            registry.close_all()
+            server.shutdown()
+            server.server_close()
+            self._places.socket.unlink(missing_ok=True)
+            _log.info("daemon.stopped pid=%d", os.getpid())
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._stop.set()
+
+    def _tick(self, registry: Registry) -> None:
+        registry.refresh()
+        for name in registry.orphans():
+            _log.warning("session.orphaned session=%s", name)
+            threading.Thread(target=registry.close, args=(name,), daemon=True).start()
+        if len(registry):
+            self._busy_at = time.monotonic()
+        elif self._linger_seconds is not None and time.monotonic() - self._busy_at > self._linger_seconds:
+            _log.info("daemon.idle seconds=%s", self._linger_seconds)
+            self._stop.set()
+
+    def _route(self, method: str, path: str, body: dict[str, Any]) -> Any:
+        assert self._registry is not None
+        registry = self._registry
+        match method, path.strip("/").split("/"):
+            case "GET", ["status"]:
+                registry.refresh()
+                return {"daemon": self._status(), "sessions": registry.statuses()}
+            case "POST", ["sessions"]:
+                self._busy_at = time.monotonic()
+                return registry.open(SessionRequest.from_json(body))
+            case "DELETE", ["sessions", name]:
+                return registry.close(name, body.get("drain_seconds"))
+            case "POST", ["shutdown"]:
+                self._stop.set()
+                return {}
+        raise ControlError(f"the daemon does not know {method} {path}")
+
+    def _status(self) -> dict[str, Any]:
+        assert self._registry is not None
+        return {
+            "pid": os.getpid(),
+            "api": API,
+            "version": __version__,
+            "uptime_seconds": round(time.time() - self._started_at, 1),
+            "home": str(self._places.home),
+            "log": str(self._places.log),
+            **{f"{name}_pid": pid for name, pid in self._registry.pids().items()},
+        }
+
+
+def run_daemon(places: Places, *, linger_seconds: float | None, log_level: str, to_stderr: bool) -> None:
+    """Be the daemon until it ends; raises StartError when there is one already."""
+    os.umask(0o077)
+    make_private_folder(places.home)
+    _set_up_log(places.log, log_level, to_stderr)
+    Daemon(places, linger_seconds).run()
+
+
+def _set_up_log(path: Path, level: str, to_stderr: bool) -> None:
+    handlers: list[logging.Handler] = [
+        logging.handlers.RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=2, encoding="utf-8")
+    ]
+    if to_stderr:
+        handlers.append(logging.StreamHandler())
+    logging.basicConfig(
+        handlers=handlers, level=level.upper(), format="%(asctime)s %(levelname)s %(message)s"
+    )

@@ -1,0 +1,332 @@
+"""The daemon's sessions: opened, watched and closed across the proxy worker and the scribe.
+
+    open    journal folder ─▶ worker binds the port ─▶ cassette is made ─▶ scribe reads behind
+    close   worker drains and cuts ─▶ scribe reads to the end ─▶ journal deleted
+
+A worker or scribe that dies is started anew and takes up every session where the journal stands.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import secrets
+import shutil
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from addons.errors import ConfigError, ControlError, StartError
+from cassette import store
+from cassette.errors import CassetteError
+from cassette.files import interrupted_path, make_private_folder
+from cassette.headerfilter import HeaderPolicy
+from cassette.model import Layout
+from cassette.recording import Recording
+from cassette.wire import HostField
+from proxy_cli.child import Child
+from proxy_cli.messages import SessionRequest
+
+_log = logging.getLogger(__name__)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_FINISH_SECONDS = 600.0
+"""How long the scribe may take for what is left in a journal."""
+
+
+@dataclass(slots=True)
+class Session:
+    """One session that is open."""
+
+    request: SessionRequest
+    directory: Path
+    port: int = 0
+    closing: bool = False
+    gone_writers: list[str] = field(default_factory=list)
+    before: dict[str, int] = field(default_factory=dict)
+    """What dead workers had counted, as last seen."""
+    traffic: dict[str, Any] = field(default_factory=dict)
+    written: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def records(self) -> bool:
+        """Whether it has a cassette."""
+        return self.request.mode != "passthrough"
+
+
+class Registry:
+    """All sessions, and the two children that serve them. Methods may be called from several threads."""
+
+    def __init__(self, journals: Path, ca_folder: Path) -> None:
+        """Start the children; they are ready when the first session opens."""
+        self._journals = journals
+        self._ca_folder = ca_folder
+        self._sessions: dict[str, Session] = {}
+        self._lock = threading.RLock()
+        self._stopping = False
+        self._generation = 0
+        make_private_folder(journals)
+        self._scribe = self._start_scribe()
+        self._worker = self._start_worker()
+
+    def _start_scribe(self) -> Child:
+        return Child("scribe", ["cassette.scribe_process"], self._scribe_died)
+
+    def _start_worker(self) -> Child:
+        self._generation += 1
+        return Child("worker", ["addons.worker", str(self._ca_folder), self._writer], self._worker_died)
+
+    @property
+    def _writer(self) -> str:
+        return f"w{self._generation}"
+
+    def open(self, request: SessionRequest) -> dict[str, Any]:
+        """Open a session and return its status.
+
+        Raises ConfigError for a name that cannot be, StartError when it or its port or its cassette is in use,
+        StoreError when the cassette cannot be written. Nothing is left behind then.
+        """
+        if not _NAME.fullmatch(request.name):
+            raise ConfigError(
+                f"{request.name!r} cannot name a session: use letters, digits, dots, dashes, 64 at most"
+            )
+        with self._lock:
+            self._refuse_twice(request)
+            directory = self._journals / f"{request.name}-{secrets.token_hex(4)}"
+            session = Session(request, directory)
+            with contextlib.ExitStack() as undo:
+                if session.records:
+                    make_private_folder(directory)
+                    undo.callback(shutil.rmtree, directory, ignore_errors=True)
+                    self._describe(request).save(directory)
+                session.port = self._open_in_worker(session, request.port)
+                undo.callback(self._close_in_worker, session, 0.0)
+                if session.records:
+                    self._make_cassette(session, undo)
+                    self._scribe.call("open", directory=str(directory))
+                undo.pop_all()
+            self._sessions[request.name] = session
+        _log.info("session.opened session=%s port=%d mode=%s", request.name, session.port, request.mode)
+        return self.status_of(session)
+
+    def _refuse_twice(self, request: SessionRequest) -> None:
+        if self._stopping:
+            raise StartError("the daemon is stopping; try again in a moment")
+        if request.name in self._sessions:
+            raise StartError(
+                f"session {request.name!r} is open already; stop it with: wiretape stop {request.name},"
+                " or choose another name"
+            )
+        wanted = request.cassette.resolve()
+        for other in self._sessions.values():
+            if request.mode != "passthrough" and other.records and other.request.cassette.resolve() == wanted:
+                raise StartError(
+                    f"{request.cassette} is being written by session {other.request.name!r};"
+                    " choose another --cassette"
+                )
+
+    def _open_in_worker(self, session: Session, port: int) -> int:
+        request = session.request
+        answer = self._worker.call(
+            "open",
+            session={
+                "name": request.name,
+                "directory": str(session.directory) if session.records else None,
+                "port": port,
+                "headers": request.headers,
+                "hosts": request.hosts,
+                "never_decrypt": request.never_decrypt,
+                "max_body": request.max_body,
+                "trusted_ca": request.trusted_ca,
+                "connect_to": request.connect_to,
+                "upstream_proxy": request.upstream_proxy,
+            },
+        )
+        return int(answer["port"])
+
+    def _close_in_worker(self, session: Session, drain_seconds: float) -> dict[str, Any]:
+        name = session.request.name
+        answer: dict[str, Any] = self._worker.call(
+            "close", name=name, drain_seconds=drain_seconds, timeout_seconds=drain_seconds + 30
+        )
+        return answer
+
+    @staticmethod
+    def _describe(request: SessionRequest) -> Recording:
+        return Recording(
+            request.name,
+            request.cassette,
+            Layout(request.layout),
+            HostField(request.host_field),
+            HeaderPolicy.from_json(request.headers),
+            request.max_body,
+        )
+
+    @staticmethod
+    def _make_cassette(session: Session, undo: contextlib.ExitStack) -> None:
+        request = session.request
+        layout = Layout(request.layout)
+        is_new = not request.cassette.exists()
+        store.create(request.cassette, layout, append=request.append, overwrite=request.overwrite)
+        if is_new:
+            undo.callback(request.cassette.unlink, missing_ok=True)
+        if request.overwrite:
+            interrupted_path(request.cassette).unlink(missing_ok=True)
+
+    def close(self, name: str, drain_seconds: float | None = None) -> dict[str, Any]:
+        """Close a session and return its summary; raises ControlError when there is none of that name."""
+        with self._lock:
+            session = self._sessions.get(name)
+            if session is None or session.closing:
+                raise ControlError(f"no session {name!r} is open; see: wiretape status")
+            session.closing = True
+        drain = session.request.drain_seconds if drain_seconds is None else drain_seconds
+        try:
+            self._add_traffic(session, self._close_in_worker(session, drain))
+        except ControlError as exc:
+            _log.error("session.close_failed session=%s reason=%s", name, exc)
+        if session.records:
+            try:
+                session.written = self._scribe.call(
+                    "finish",
+                    directory=str(session.directory),
+                    reason="the session was stopped",
+                    timeout_seconds=_FINISH_SECONDS,
+                )
+            except (ControlError, CassetteError) as exc:
+                session.written["problem"] = str(exc)
+        with self._lock:
+            del self._sessions[name]
+        _log.info("session.closed session=%s", name)
+        return self.status_of(session)
+
+    def close_all(self) -> None:
+        """Close every session, all draining at once, and end the children."""
+        with self._lock:
+            self._stopping = True
+            names = list(self._sessions)
+        threads = [threading.Thread(target=self._close_quietly, args=(name,)) for name in names]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self._worker.close(10)
+        self._scribe.close(60)
+
+    def _close_quietly(self, name: str) -> None:
+        with contextlib.suppress(ControlError):  # closed by somebody else in the meantime
+            self.close(name)
+
+    def refresh(self) -> None:
+        """Ask the children for their counters."""
+        with contextlib.suppress(ControlError):
+            traffic = self._worker.call("counts", timeout_seconds=2)
+            written = self._scribe.call("counts", timeout_seconds=2)
+            with self._lock:
+                for session in self._sessions.values():
+                    if session.request.name in traffic:
+                        self._add_traffic(session, traffic[session.request.name])
+                    session.written = written.get(str(session.directory), session.written)
+
+    @staticmethod
+    def _add_traffic(session: Session, counted: dict[str, Any]) -> None:
+        before = session.before
+        session.traffic = counted | {name: counted.get(name, 0) + count for name, count in before.items()}
+
+    def statuses(self) -> list[dict[str, Any]]:
+        """Return the status of every session."""
+        with self._lock:
+            return [self.status_of(session) for session in self._sessions.values()]
+
+    def __len__(self) -> int:
+        """Return how many sessions are open."""
+        return len(self._sessions)
+
+    @staticmethod
+    def status_of(session: Session) -> dict[str, Any]:
+        """Return a session's status as `status --json` shows it."""
+        traffic, written = session.traffic, session.written
+        failed = traffic.get("failed", 0) + written.get("failed", 0)
+        return {
+            "name": session.request.name,
+            "mode": session.request.mode,
+            "port": session.port,
+            "proxy": f"http://127.0.0.1:{session.port}",
+            "cassette": str(session.request.cassette) if session.records else None,
+            "interactions": written.get("interactions", 0),
+            "interrupted": written.get("interrupted", 0),
+            "in_flight": traffic.get("in_flight", 0),
+            "passed": traffic.get("passed", 0),
+            "tunnels": traffic.get("tunnels", 0),
+            "cut": traffic.get("cut", 0),
+            "not_recorded": {
+                "websockets": traffic.get("websockets", 0),
+                "too_long": traffic.get("too_long", 0),
+                "refused": traffic.get("refused", 0),
+                "failed": failed,
+            },
+            "journal_lag_bytes": max(0, traffic.get("journal_bytes", 0) - written.get("read_bytes", 0)),
+            "problem": written.get("problem") or traffic.get("problem") or "",
+        }
+
+    def orphans(self) -> list[str]:
+        """Return the sessions whose owner has died without closing them."""
+        with self._lock:
+            owners = {name: session.request.owner_pid for name, session in self._sessions.items()}
+        return [name for name, pid in owners.items() if pid is not None and not _is_alive(pid)]
+
+    def pids(self) -> dict[str, int]:
+        """Return the children's process ids."""
+        return {"worker": self._worker.pid, "scribe": self._scribe.pid}
+
+    def _scribe_died(self, _child: Child) -> None:
+        with self._lock:
+            if self._stopping:
+                return
+            self._scribe = self._start_scribe()
+            for session in self._sessions.values():
+                if session.records:
+                    self._take_up_in_scribe(session)
+
+    def _take_up_in_scribe(self, session: Session) -> None:
+        directory = str(session.directory)
+        try:
+            self._scribe.call("open", directory=directory)
+            for writer in session.gone_writers:
+                self._scribe.call("writer_gone", directory=directory, writer=writer)
+        except (ControlError, CassetteError) as exc:
+            session.written["problem"] = str(exc)
+            _log.error("session.scribe_failed session=%s reason=%s", session.request.name, exc)
+
+    def _worker_died(self, _child: Child) -> None:
+        with self._lock:
+            if self._stopping:
+                return
+            gone = self._writer
+            self._worker = self._start_worker()
+            for session in self._sessions.values():
+                session.gone_writers.append(gone)
+                counted = {k: v for k, v in session.traffic.items() if k in _KEPT_COUNTERS}
+                session.before = counted
+                try:
+                    self._open_in_worker(session, session.port)
+                    if session.records:
+                        self._scribe.call("writer_gone", directory=str(session.directory), writer=gone)
+                except (ControlError, CassetteError, StartError) as exc:
+                    session.traffic["problem"] = str(exc)
+                    _log.error("session.worker_failed session=%s reason=%s", session.request.name, exc)
+
+
+_KEPT_COUNTERS = ("exchanges", "passed", "tunnels", "websockets", "too_long", "refused", "failed", "cut")
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

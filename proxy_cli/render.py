@@ -1,0 +1,114 @@
+"""Sessions and the daemon as text for people."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cassette.files import interrupted_path
+
+if TYPE_CHECKING:
+    from cassette.scribe import Recovered
+
+
+def started(session: dict[str, Any]) -> str:
+    """Return what `start` says: where to point a client and what to do afterwards."""
+    name = session["name"]
+    argument = "" if name == "default" else f" {name}"
+    into = f"recording to {shown(session['cassette'])}" if session["cassette"] else "passing through"
+    return "\n".join(
+        [
+            f"session {click.style(name, bold=True)} on {session['proxy']}, {into}",
+            f'  use it:   eval "$(wiretape env{argument})"',
+            f"  stop it:  wiretape stop{argument}",
+        ]
+    )
+
+
+def stopped(summary: dict[str, Any]) -> str:
+    """Return what `stop` and `run` say at the end: the path, the counts, and what went wrong."""
+    lines = []
+    if summary["cassette"] is None:
+        lines.append(f"{summary['name']}: passed {count(summary['passed'], 'request')} through")
+    else:
+        recorded = count(summary["interactions"], "interaction")
+        lines.append(f"{summary['name']}: {recorded} in {shown(summary['cassette'])}")
+        if summary["interrupted"]:
+            where = shown(str(interrupted_path(Path(summary["cassette"]))))
+            cut = f", {summary['cut']} of them cut by the deadline" if summary["cut"] else ""
+            lines.append(f"  {summary['interrupted']} interrupted{cut}: {where}")
+    missing = summary["not_recorded"]
+    lines.extend(
+        f"  {text}"
+        for text in (
+            missing["websockets"] and f"{count(missing['websockets'], 'WebSocket')} passed, not recorded",
+            missing["too_long"]
+            and f"{count(missing['too_long'], 'body', 'bodies')} past max_body, not recorded",
+            missing["refused"] and f"{count(missing['refused'], 'request')} without an answer from upstream",
+            missing["failed"] and f"{count(missing['failed'], 'exchange')} NOT recorded; see: wiretape logs",
+            summary["problem"] and f"problem: {summary['problem']}; when it is solved: wiretape recover",
+        )
+        if text
+    )
+    return "\n".join(lines)
+
+
+def has_loss(summary: dict[str, Any]) -> bool:
+    """Tell whether something that should have been recorded was not."""
+    return bool(summary["not_recorded"]["failed"] or summary["problem"])
+
+
+def status(answer: dict[str, Any]) -> str:
+    """Return what `status` says."""
+    if answer["daemon"] is None:
+        return "no daemon is running; start one with: wiretape start"
+    info = answer["daemon"]
+    lines = [f"daemon running (pid {info['pid']}, version {info['version']}), log {shown(info['log'])}"]
+    if not answer["sessions"]:
+        lines.append("no session is open; open one: wiretape start")
+    for session in answer["sessions"]:
+        target = shown(session["cassette"]) if session["cassette"] else "-"
+        lines.append(
+            f"{click.style(session['name'], bold=True)}  {session['mode']}  {session['proxy']}  {target}"
+        )
+        facts = [
+            count(session["interactions"], "interaction"),
+            f"{session['in_flight']} in flight",
+            *(f"{session[key]} {key}" for key in ("interrupted", "passed", "tunnels") if session[key]),
+            *(
+                f"{number} {key.replace('_', ' ')}"
+                for key, number in session["not_recorded"].items()
+                if number
+            ),
+        ]
+        if session["journal_lag_bytes"]:
+            facts.append(f"{session['journal_lag_bytes']} bytes behind")
+        lines.append(f"  {', '.join(facts)}")
+        if session["problem"]:
+            lines.append(click.style(f"  problem: {session['problem']}", fg="red"))
+    return "\n".join(lines)
+
+
+def recovered(done: Recovered) -> str:
+    """Return what is said of a session that a crash had left."""
+    if done.problem:
+        return f"wiretape: session {done.name} is not recovered yet: {done.problem}"
+    added = count(done.interactions, "interaction")
+    text = f"wiretape: recovered session {done.name}: {added} added to {done.cassette}"
+    if done.interrupted:
+        text += f", {done.interrupted} to {interrupted_path(done.cassette)}"
+    return text
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """Return a number with its noun."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def shown(path: str) -> str:
+    """Return a path as short as it can be typed from here."""
+    relative = os.path.relpath(path)
+    return relative if not relative.startswith("..") else path

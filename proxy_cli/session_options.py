@@ -1,0 +1,94 @@
+"""The options that `run` and `start` share, and the request for a session that comes of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from proxy_cli.messages import SessionRequest
+
+if TYPE_CHECKING:
+    from addons.settings import Settings
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option("--cassette", type=click.Path(path_type=Path), metavar="PATH",
+                 help="Where to record.  [default: cassettes/NAME.yaml]"),
+    click.option("--mode", metavar="MODE", help="record-only or passthrough.  [default: record-only]"),
+    click.option("--append", is_flag=True, help="Go on behind what an existing cassette holds."),
+    click.option("--overwrite", is_flag=True, help="Replace an existing cassette."),
+    click.option("--config", type=click.Path(path_type=Path), metavar="FILE",
+                 help="Settings to use over the defaults.  [default: ./wiretape.yaml]"),
+    click.option("--host", multiple=True, metavar="GLOB",
+                 help="Record this host too, like llm.example.com or *.corp.example:8443; repeatable."),
+    click.option("--keep-header", multiple=True, metavar="NAME",
+                 help="Keep this header, on both sides; repeatable. A credential's value is still redacted."),
+    click.option("--keep-all-headers", is_flag=True, help="Keep every header; credentials are still redacted."),
+    click.option("--host-field", metavar="empty|url", help="What `host` holds in a request.  [default: empty]"),
+    click.option("--layout", metavar="charm|go-vcr", help="How the YAML is indented.  [default: charm]"),
+    click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="N",
+                 help="Listen on this port.  [default: a free one]"),
+    click.option("--upstream-ca", type=click.Path(path_type=Path), metavar="FILE",
+                 help="Trust these certificates of upstreams, besides the usual roots."),
+    click.option("--connect-to", multiple=True, metavar="HOST:PORT:ADDR:PORT",
+                 help="Connect elsewhere, as curl does; URL, Host and SNI stay. Repeatable."),
+    click.option("--upstream-proxy", metavar="URL", help="Reach upstreams through this HTTP proxy."),
+)  # fmt: skip
+
+
+def session_options(command: _Command) -> _Command:
+    """Add the session options to a click command."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def resolve(options: dict[str, Any]) -> Settings:
+    """Return the settings that hold for these options; raises ConfigError."""
+    from proxy_cli.settings import SessionOptions, load_settings  # noqa: PLC0415 - brings all of the settings
+
+    if options["append"] and options["overwrite"]:
+        raise click.UsageError("--append and --overwrite exclude each other; choose one")
+    names = ("mode", "host", "keep_header", "keep_all_headers", "host_field", "layout", "upstream_ca",
+             "connect_to", "upstream_proxy")  # fmt: skip
+    given = SessionOptions(**{name: options[name] for name in names})
+    return load_settings(options["config"], os.environ, given, Path.cwd())
+
+
+def session_request(
+    name: str,
+    options: dict[str, Any],
+    settings: Settings,
+    trusted_ca: Path,
+    *,
+    default_cassette: str,
+    owner_pid: int | None = None,
+) -> SessionRequest:
+    """Return the request that opens a session with these options and settings."""
+    cassette = options["cassette"] or Path("cassettes") / f"{default_cassette}.yaml"
+    proxy = settings.upstream.proxy
+    return SessionRequest(
+        name=name,
+        # Not resolved: a symlink that the user made stays in the path that is shown.
+        cassette=Path.cwd() / cassette.expanduser(),
+        append=options["append"],
+        overwrite=options["overwrite"],
+        mode=settings.session.mode.value,
+        layout=settings.session.layout.value,
+        host_field=settings.session.host_field,
+        headers=settings.headers.to_json(),
+        hosts=list(settings.hosts),
+        never_decrypt=list(settings.never_decrypt),
+        max_body=settings.limits.max_body,
+        drain_seconds=settings.limits.drain_seconds,
+        port=options["port"],
+        trusted_ca=str(trusted_ca),
+        connect_to=[str(rule) for rule in settings.upstream.connect_to],
+        upstream_proxy=proxy.url if proxy is not None else None,
+        owner_pid=owner_pid,
+    )

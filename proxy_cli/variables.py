@@ -1,0 +1,47 @@
+"""The WIRETAPE_* variables of the environment, which is passed in. Imports next to nothing: every command uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+
+_PREFIX = "WIRETAPE_"
+
+VARIABLES: Mapping[str, tuple[str, ...]] = {
+    "WIRETAPE_DRAIN_SECONDS": ("limits", "drain_seconds"),
+    "WIRETAPE_HOSTS": ("hosts",),
+    "WIRETAPE_HOST_FIELD": ("session", "host_field"),
+    "WIRETAPE_LAYOUT": ("session", "layout"),
+    "WIRETAPE_LINGER_SECONDS": ("daemon", "linger_seconds"),
+    "WIRETAPE_LOG_LEVEL": ("daemon", "log_level"),
+    "WIRETAPE_MAX_BODY": ("limits", "max_body"),
+    "WIRETAPE_MODE": ("session", "mode"),
+    "WIRETAPE_UPSTREAM_CA": ("upstream", "ca"),
+    "WIRETAPE_UPSTREAM_PROXY": ("upstream", "proxy"),
+}
+"""Variable to the path of the setting that it sets."""
+
+_OTHER_VARIABLES = ("WIRETAPE_CONFIG", "WIRETAPE_HOME", "WIRETAPE_SESSION")
+
+
+def home(env: Mapping[str, str]) -> Path:
+    """Return where the state lies (socket, CA, journals, log): WIRETAPE_HOME or the platform's folder."""
+    named = env.get("WIRETAPE_HOME")
+    if named:
+        return Path(named).expanduser().absolute()
+    from platformdirs import user_state_path  # noqa: PLC0415 - 12 ms that not every caller needs
+
+    return user_state_path("wiretape", appauthor=False)
+
+
+def hints(env: Mapping[str, str]) -> list[str]:
+    """Return a line for every WIRETAPE_ variable that is nearly one of ours; others are left alone."""
+    known = (*VARIABLES, *_OTHER_VARIABLES)
+    lines = []
+    for name in sorted(env):
+        if name.upper().startswith(_PREFIX) and name not in known:
+            near = get_close_matches(name.upper(), known, n=1, cutoff=0.85)
+            if near:
+                lines.append(f"{name} is not a setting; did you mean {near[0]}?")
+    return lines

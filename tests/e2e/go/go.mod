@@ -1,0 +1,3 @@
+module wiretape.example/goclient
+
+go 1.23

@@ -1,0 +1,187 @@
+"""Other languages' tools, made ready once: Go programs, client environments of Python and of Node.
+
+Everything is kept in pytest's cache folder, which git ignores, under a name that holds a hash of what it was
+made from; a lock lets parallel test processes share it. Where a tool or its registry is missing, the tests
+skip and say so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+E2E = ROOT / "tests" / "e2e"
+CLIENTS = E2E / "clients"
+INTEROP = ROOT / "tests" / "interop"
+
+SDK_PACKAGES = ("openai>=1.60", "httpx[http2,socks]>=0.28")
+"""httpx and mitmproxy 11.0.2 cannot share an environment (h11); our users' clients do not, either."""
+
+UNDICI = "undici@6"
+"""The proxy agent for Node 20, whose own `fetch` knows no proxy; Node 22 has it built in."""
+
+_INSTALL_DEADLINE_S = 300.0
+
+
+@pytest.fixture(scope="session")
+def tool_cache(pytestconfig: pytest.Config) -> Path:
+    """The folder for what is built and installed; `pytest --cache-clear` empties it."""
+    assert pytestconfig.cache is not None
+    return pytestconfig.cache.mkdir("wiretape-toolchains")
+
+
+@pytest.fixture(scope="session")
+def go_client(tool_cache: Path) -> Path:
+    """The Go program that sends the requests of a plan with net/http; needs nothing but Go."""
+    return _build_go(tool_cache, "goclient", E2E / "go", needs_modules=False)
+
+
+@pytest.fixture(scope="session")
+def go_vcr(tool_cache: Path) -> Path:
+    """The Go program that records and replays with go-vcr; needs Go and its modules."""
+    return _build_go(tool_cache, "govcr", INTEROP / "go", needs_modules=True)
+
+
+@pytest.fixture(scope="session")
+def sdk_python(tool_cache: Path) -> Path:
+    """The interpreter of an environment that holds the openai and httpx packages."""
+    wanted = "\n".join([sys.version, *SDK_PACKAGES])
+
+    def make(folder: Path) -> None:
+        venv.create(folder, with_pip=True)
+        install: list[str | Path] = [
+            folder / "bin" / "python",
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--retries=0",
+            *SDK_PACKAGES,
+        ]
+        _install(install, folder)
+
+    return _made_once(tool_cache, "sdk", wanted, make) / "bin" / "python"
+
+
+@pytest.fixture(scope="session")
+def node_environment(tool_cache: Path) -> Mapping[str, str]:
+    """The variables that let this Node's `fetch` use a proxy: its own switch, or undici as a preload."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("Node is not installed")
+    major = int(_output([node, "-p", "process.versions.node.split('.')[0]"]))
+    if major >= 24:
+        return {"NODE_USE_ENV_PROXY": "1"}
+    if shutil.which("npm") is None:
+        pytest.skip(f"Node {major} needs a proxy agent, and npm is not installed")
+
+    def make(folder: Path) -> None:
+        shutil.copy(CLIENTS / "preload.cjs", folder)
+        npm = [
+            "npm",
+            "install",
+            "--no-save",
+            "--no-package-lock",
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+        ]
+        _install([*npm, "--fetch-retries=0", f"--prefix={folder}", UNDICI], folder)
+
+    preload = (CLIENTS / "preload.cjs").read_text()
+    folder = _made_once(tool_cache, "node", UNDICI + preload, make)
+    return {"NODE_OPTIONS": f"--require={folder / 'preload.cjs'}"}
+
+
+@pytest.fixture(scope="session")
+def curl() -> str:
+    """The path of curl."""
+    found = shutil.which("curl")
+    if found is None:
+        pytest.skip("curl is not installed")
+    return found
+
+
+def _build_go(cache: Path, name: str, folder: Path, *, needs_modules: bool) -> Path:
+    go = shutil.which("go")
+    if go is None:
+        pytest.skip("Go is not installed")
+    sources = sorted([*E2E.glob("go/**/*"), *folder.rglob("*")])
+    text = "".join(path.read_text() for path in sources if path.is_file())
+
+    def make(target: Path) -> None:
+        # A toolchain of the right version is not fetched: what is installed has to do.
+        env = {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
+        if needs_modules:
+            # Nothing but the modules comes from outside, so a failure here is a registry out of reach.
+            _install([go, "mod", "download"], folder, env)
+        built = subprocess.run(
+            [go, "build", "-o", target / name, "."],
+            cwd=folder,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if "requires go >=" in built.stderr:
+            pytest.skip(f"Go is too old: {built.stderr.strip()}")
+        if built.returncode != 0:
+            pytest.fail(f"{name} does not build:\n{built.stderr}")
+
+    return _made_once(cache, name, _output([go, "version"]) + text, make) / name
+
+
+def _made_once(cache: Path, name: str, wanted: str, make: Callable[[Path], None]) -> Path:
+    """Return the folder that `make` filled for exactly this, filling it first where nobody has."""
+    folder = cache / f"{name}-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
+    with _locked(cache / f"{name}.lock"):
+        complete = folder / ".complete"
+        if not complete.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            complete.touch()
+    return folder
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _install(command: list[str | Path], folder: Path, env: Mapping[str, str] | None = None) -> None:
+    """Run an installer; skip the test with what it said when it cannot do it."""
+    try:
+        done = subprocess.run(
+            list(map(str, command)),
+            cwd=folder,
+            env=None if env is None else dict(env),
+            capture_output=True,
+            text=True,
+            timeout=_INSTALL_DEADLINE_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        pytest.skip(
+            f"{command[0]} did not end within {_INSTALL_DEADLINE_S:.0f} s: is its registry out of reach?"
+        )
+    if done.returncode != 0:
+        lines = (done.stderr or done.stdout).strip().splitlines() or ["it said nothing"]
+        pytest.skip(f"{Path(command[0]).name} could not install: {lines[-1]}")
+
+
+def _output(command: list[str]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
