@@ -69,7 +69,7 @@ class Engine:
 
         Raises StartError when the port is busy, StoreError when the journal cannot be written.
         """
-        listener = _bind(spec.port)
+        listener = bind(spec.port)
         try:
             session = LiveSession(spec, self._writer)
         except BaseException:
@@ -120,8 +120,11 @@ class Engine:
             await self._running
 
 
-def _bind(port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+def bind(port: int) -> socket.socket:
+    """Return a socket bound to this port of 127.0.0.1, 0 for a free one; raises StartError when it is busy."""
+    # asyncio sets TCP_NODELAY only where the protocol is named (asyncio/base_events.py, _set_nodelay); without it
+    # every answer waits for the client's delayed acknowledgement (measured: 44 ms in place of 2).
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))

@@ -119,8 +119,10 @@ class LiveExchange:
     request_ended: bool = False
     response_ended: bool = False
     being_cut: bool = False
-    size: int = 0
-    """Bytes of both bodies so far."""
+    request_bytes: int = 0
+    """Of the request's body, so far."""
+    response_bytes: int = 0
+    """Of the response's body, so far, as they came: content-encoded."""
     held_form: bytearray | None = None
     """An urlencoded request body, held until it is whole and its credentials can be redacted."""
 
@@ -135,9 +137,12 @@ class LiveExchange:
             self.session.failed("journal", exc)
 
     def put_data(self, kind: Kind, data: bytes) -> None:
-        """Store a piece of a body, or give the exchange up when the bodies get too long."""
-        self.size += len(data)
-        if self.size > self.session.spec.max_body:
+        """Store a piece of a body, or give the exchange up when that body gets too long."""
+        if kind is Kind.REQUEST_DATA:
+            self.request_bytes += len(data)
+        else:
+            self.response_bytes += len(data)
+        if max(self.request_bytes, self.response_bytes) > self.session.spec.max_body:
             if not self.closed:
                 self.session.traffic.too_long += 1
                 _log.warning("record.too_long session=%s exchange=%d", self.session.spec.name, self.number)

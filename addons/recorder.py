@@ -27,8 +27,8 @@ from cassette.journal import Kind
 _log = logging.getLogger(__name__)
 _EXCHANGE = "wiretape.exchange"
 _FORM = "application/x-www-form-urlencoded"
-_MAX_FORM = 1 << 20
-"""A longer urlencoded body is not recorded: it would have to be held back for redaction. Chosen, not measured."""
+_MAX_FORM = 256 << 10
+"""A longer urlencoded body is not recorded: it is redacted whole, on the event loop. Chosen, not measured."""
 
 Hook = Callable[["Recorder", Any], None]
 
@@ -177,7 +177,7 @@ class Recorder:
                 del session.in_flight[flow_id]
                 if flight.exchange is not None and not flight.exchange.closed:
                     outcome = Outcome.CUT if flight.exchange.being_cut else Outcome.CLIENT_LEFT
-                    reason = f"after {flight.exchange.size} bytes of body"
+                    reason = f"after {flight.exchange.response_bytes} bytes of body"
                     flight.exchange.end(Kind.FAILED, journal.encode_failure(outcome, reason))
 
     def _landed(self, flow: http.HTTPFlow) -> None:
@@ -226,7 +226,7 @@ def _outcome(flow: http.HTTPFlow, exchange: LiveExchange) -> tuple[Outcome | Non
     if exchange.being_cut:
         return Outcome.CUT, "stop did not wait longer"
     if blame == "client":
-        return Outcome.CLIENT_LEFT, f"after {exchange.size} bytes of body"
+        return Outcome.CLIENT_LEFT, f"after {exchange.response_bytes} bytes of body"
     message = flow.error.msg if flow.error is not None else ""
     if blame == "proxy" or flow.server_conn.timestamp_tcp_setup is None:
         return None, message
@@ -235,8 +235,8 @@ def _outcome(flow: http.HTTPFlow, exchange: LiveExchange) -> tuple[Outcome | Non
     if flow.response is None:
         return Outcome.UPSTREAM_RESET, "before its response began"
     if flow.response.http_version == "HTTP/2.0":
-        return Outcome.UPSTREAM_RESET, f"after {exchange.size} bytes of body"
-    return Outcome.TRUNCATED, f"after {exchange.size} bytes of body"
+        return Outcome.UPSTREAM_RESET, f"after {exchange.response_bytes} bytes of body"
+    return Outcome.TRUNCATED, f"after {exchange.response_bytes} bytes of body"
 
 
 def _request_tee(exchange: LiveExchange) -> Callable[[bytes], bytes]:
@@ -245,6 +245,8 @@ def _request_tee(exchange: LiveExchange) -> Callable[[bytes], bytes]:
             if not data:
                 return data
             form = exchange.held_form
+            if form is not None and not form and data.lstrip()[:1] in (b"{", b"["):
+                form = exchange.held_form = None  # JSON whose sender named no type, as `curl -d` does
             if form is None:
                 exchange.put_data(Kind.REQUEST_DATA, data)
             elif len(form) + len(data) <= _MAX_FORM:

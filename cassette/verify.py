@@ -65,6 +65,8 @@ _SHORTEST_MASKED = 12
 _EXCERPT = 30
 """Characters shown on either side of a difference in layout; chosen, not measured."""
 _SCHEMES = re.compile(r"^[A-Za-z][A-Za-z0-9-]* +(?=REDACTED$)")
+# A format error quotes the beginning of a wrong value, where a credential no longer has its whole shape.
+_LONG_WORD = re.compile(r"[A-Za-z0-9_+/=.-]{20,}")
 _URL_PAIR = re.compile(r"[?&#]([^?&#=]*)=([^&#>]*)")
 _FILTER = HostFilter(HeaderRules(), HeaderRules())
 """What a recorder does to headers when no rule is set: only credentials are touched."""
@@ -79,6 +81,7 @@ def verify(data: bytes, *, any_layout: bool = False) -> tuple[Finding, ...]:
         cassette = loads(data)
     except FormatError as exc:
         message = exc.message.removeprefix(f"line {exc.line}: ")
+        message = _LONG_WORD.sub(lambda word: mask(word[0]), message)
         return (Finding(Kind.FORMAT, message, line=exc.line),)
     lines = _Lines(data, cassette)
     findings = [*_check_ids(cassette, lines)]

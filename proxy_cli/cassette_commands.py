@@ -15,6 +15,8 @@ from typing import ParamSpec
 import click
 
 _Params = ParamSpec("_Params")
+_SIGPIPE = 128 + 13
+"""The exit code that a shell gives to tools that a broken pipe ends; not 0, since `verify` was cut off."""
 
 _LS_EPILOG = """\
 \b
@@ -60,7 +62,7 @@ def _exits(command: Callable[_Params, int]) -> Callable[_Params, None]:
         except BrokenPipeError:
             # Python flushes stdout once more when it exits; that must not fail, too.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code = 0
+            code = _SIGPIPE
         raise click.exceptions.Exit(code)
 
     return exits

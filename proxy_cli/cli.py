@@ -11,13 +11,14 @@ from typing import Any
 import click
 
 from addons.errors import ControlError, ProxyError
+from addons.home import home
 from cassette.errors import CassetteError
 from proxy_cli import __version__, render
 from proxy_cli.cassette_commands import ls, show, verify
 from proxy_cli.control import Control
 from proxy_cli.places import Places
 from proxy_cli.session_options import resolve, session_options, session_request
-from proxy_cli.variables import hints, home
+from proxy_cli.variables import hints
 
 _DEFAULT_NAME = "default"
 

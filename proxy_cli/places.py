@@ -8,6 +8,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from addons import home
+
 _LONGEST_SOCKET = 100
 """A Unix socket's path has at most 104 bytes on macOS and 108 on Linux (sys/un.h), its end included."""
 
@@ -21,7 +23,7 @@ class Places:
     @property
     def journals(self) -> Path:
         """One folder per session that is open or that a crash left."""
-        return self.home / "journals"
+        return home.journals(self.home)
 
     @property
     def log(self) -> Path:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from addons.child import Child
 from addons.errors import ConfigError, ControlError, StartError
 from cassette import store
 from cassette.errors import CassetteError
@@ -27,7 +28,6 @@ from cassette.headerfilter import HeaderPolicy
 from cassette.model import Layout
 from cassette.recording import Recording
 from cassette.wire import HostField
-from proxy_cli.child import Child
 from proxy_cli.messages import SessionRequest
 
 _log = logging.getLogger(__name__)

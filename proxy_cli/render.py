@@ -6,9 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from cassette.files import interrupted_path
+from proxy_cli.paper import paper_of_stdout
 
 if TYPE_CHECKING:
     from cassette.scribe import Recovered
@@ -21,7 +20,7 @@ def started(session: dict[str, Any]) -> str:
     into = f"recording to {shown(session['cassette'])}" if session["cassette"] else "passing through"
     return "\n".join(
         [
-            f"session {click.style(name, bold=True)} on {session['proxy']}, {into}",
+            f"session {paper_of_stdout().style(name, bold=True)} on {session['proxy']}, {into}",
             f'  use it:   eval "$(wiretape env{argument})"',
             f"  stop it:  wiretape stop{argument}",
         ]
@@ -72,7 +71,7 @@ def status(answer: dict[str, Any]) -> str:
     for session in answer["sessions"]:
         target = shown(session["cassette"]) if session["cassette"] else "-"
         lines.append(
-            f"{click.style(session['name'], bold=True)}  {session['mode']}  {session['proxy']}  {target}"
+            f"{paper_of_stdout().style(session['name'], bold=True)}  {session['mode']}  {session['proxy']}  {target}"
         )
         facts = [
             count(session["interactions"], "interaction"),
@@ -88,7 +87,7 @@ def status(answer: dict[str, Any]) -> str:
             facts.append(f"{session['journal_lag_bytes']} bytes behind")
         lines.append(f"  {', '.join(facts)}")
         if session["problem"]:
-            lines.append(click.style(f"  problem: {session['problem']}", fg="red"))
+            lines.append(paper_of_stdout().style(f"  problem: {session['problem']}", fg="red"))
     return "\n".join(lines)
 
 

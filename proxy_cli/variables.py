@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from pathlib import Path
 
 _PREFIX = "WIRETAPE_"
 
@@ -23,16 +22,6 @@ VARIABLES: Mapping[str, tuple[str, ...]] = {
 """Variable to the path of the setting that it sets."""
 
 _OTHER_VARIABLES = ("WIRETAPE_CONFIG", "WIRETAPE_HOME", "WIRETAPE_SESSION")
-
-
-def home(env: Mapping[str, str]) -> Path:
-    """Return where the state lies (socket, CA, journals, log): WIRETAPE_HOME or the platform's folder."""
-    named = env.get("WIRETAPE_HOME")
-    if named:
-        return Path(named).expanduser().absolute()
-    from platformdirs import user_state_path  # noqa: PLC0415 - 12 ms that not every caller needs
-
-    return user_state_path("wiretape", appauthor=False)
 
 
 def hints(env: Mapping[str, str]) -> list[str]:

@@ -6,7 +6,7 @@ proxy that holds anything back stops everything, and the upstream's deadline fai
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -20,13 +20,6 @@ URL = "https://api.openai.com/v1/chat/completions"
 EVENT_STREAM = ("Content-Type", "text/event-stream")
 PIECES = (b"data: one\n\n", b"data: two\n\n", b"data: th", b"ree\n\ndata: [DONE]\n\n")
 BOTH_PROTOCOLS = pytest.mark.parametrize("alpn", [HTTP_1_ONLY, HTTP_2_FIRST], ids=["http1", "http2"])
-
-
-@pytest.fixture(scope="module")
-def wiretape(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wiretape]:
-    """One daemon for this module; each test has a session of its own."""
-    with Wiretape(tmp_path_factory.mktemp("not-delayed")) as command:
-        yield command
 
 
 def _client(session: Session) -> GoLikeClient:
@@ -47,7 +40,7 @@ def _report(gates: list[Gate], seen: list[bytes], piece: bytes) -> None:
 @pytest.mark.parametrize("framing", ["unknown-length", "known-length"])
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
 def test_client_has_each_piece_before_the_next_is_sent(
-    alpn: tuple[str, ...], framing: str, packed: bool, wiretape: Wiretape
+    alpn: tuple[str, ...], framing: str, packed: bool, shared_wiretape: Wiretape, new_name: Callable[[], str]
 ) -> None:
     parts = gzip_pieces(PIECES) if packed else list(PIECES)
     headers = [EVENT_STREAM, *([("Content-Encoding", "gzip")] if packed else [])]
@@ -64,12 +57,12 @@ def test_client_has_each_piece_before_the_next_is_sent(
                 gates[number].wait()
         reply.end()
 
-    name = f"{alpn[0].replace('/', '')}-{framing}-{packed}"
+    name = new_name()
     with Upstream(script, alpn=alpn) as upstream:
-        session = wiretape.start(name, *upstream.options())
+        session = shared_wiretape.start(name, *upstream.options())
         with _client(session) as client:
             answer = client.request("POST", URL, body=b"{}", on_chunk=lambda data: _report(gates, seen, data))
-        wiretape.stop(name)
+        shared_wiretape.stop(name)
 
     assert seen == list(PIECES)
     assert answer.body == b"".join(PIECES)
@@ -79,7 +72,9 @@ def test_client_has_each_piece_before_the_next_is_sent(
 
 
 @BOTH_PROTOCOLS
-def test_headers_are_there_before_the_body_is_sent(alpn: tuple[str, ...], wiretape: Wiretape) -> None:
+def test_headers_are_there_before_the_body_is_sent(
+    alpn: tuple[str, ...], shared_wiretape: Wiretape, new_name: Callable[[], str]
+) -> None:
     gate = Gate("the headers at the client")
 
     def script(received: Received, reply: Reply) -> None:
@@ -88,18 +83,20 @@ def test_headers_are_there_before_the_body_is_sent(alpn: tuple[str, ...], wireta
         reply.data(b"data: late\n\n")
         reply.end()
 
-    name = f"headers-{alpn[0].replace('/', '')}"
+    name = new_name()
     with Upstream(script, alpn=alpn) as upstream:
-        session = wiretape.start(name, *upstream.options())
+        session = shared_wiretape.start(name, *upstream.options())
         with _client(session) as client:
             answer = client.request("GET", URL, on_head=gate.open)
-        wiretape.stop(name)
+        shared_wiretape.stop(name)
 
     assert answer.body == b"data: late\n\n"
 
 
 @BOTH_PROTOCOLS
-def test_silent_stream_does_not_hold_up_another_client(alpn: tuple[str, ...], wiretape: Wiretape) -> None:
+def test_silent_stream_does_not_hold_up_another_client(
+    alpn: tuple[str, ...], shared_wiretape: Wiretape, new_name: Callable[[], str]
+) -> None:
     gate = Gate("the other client's whole answer")
 
     def script(received: Received, reply: Reply) -> None:
@@ -116,11 +113,11 @@ def test_silent_stream_does_not_hold_up_another_client(alpn: tuple[str, ...], wi
             assert other.request("GET", URL + "/quick").body == b"data: quick\n\n"
         gate.open()
 
-    name = f"silent-{alpn[0].replace('/', '')}"
+    name = new_name()
     with Upstream(script, alpn=alpn) as upstream:
-        session = wiretape.start(name, *upstream.options())
+        session = shared_wiretape.start(name, *upstream.options())
         with _client(session) as client:
             answer = client.request("GET", URL + "/silent", on_chunk=ask_meanwhile)
-        wiretape.stop(name)
+        shared_wiretape.stop(name)
 
     assert answer.body == b"data: first\n\n"

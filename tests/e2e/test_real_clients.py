@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -68,14 +69,13 @@ class Streaming:
 
 def _record(
     wiretape: Wiretape,
+    cassette: Path,
     command: Sequence[str | Path],
     *,
     alpn: tuple[str, ...] = HTTP_2_FIRST,
     env: Mapping[str, str] | None = None,
     stdin: bytes = b"",
 ) -> tuple[bytes, Received]:
-    """Run a client under `wiretape run`; check its cassette; return what it printed and its request."""
-    cassette = wiretape.folder / "tape.yaml"
     streaming = Streaming()
     with Upstream(streaming.play, alpn=alpn) as upstream:
         arguments = ["run", f"--cassette={cassette}", *upstream.options(), "--", *clean_command(command)]
@@ -95,14 +95,20 @@ def _record(
     return printed, received
 
 
+Record = Callable[..., tuple[bytes, Received]]
+
+
+@pytest.fixture
+def record(shared_wiretape: Wiretape, new_name: Callable[[], str]) -> Record:
+    """Run a client under `wiretape run`; check its cassette; return what it printed and its request."""
+    return functools.partial(_record, shared_wiretape, shared_wiretape.folder / f"{new_name()}.yaml")
+
+
 @pytest.mark.parametrize("protocol", ["--http1.1", "--http2"])
 @pytest.mark.parametrize("coding", [[], ["--compressed"]], ids=["plain", "compressed"])
-def test_curl_streams_and_is_recorded(
-    wiretape: Wiretape, curl: str, protocol: str, coding: list[str]
-) -> None:
+def test_curl_streams_and_is_recorded(record: Record, curl: str, protocol: str, coding: list[str]) -> None:
     headers = ["-H", "Content-Type: application/json", "-H", f"Authorization: Bearer {KEY}"]
-    printed, received = _record(
-        wiretape,
+    printed, received = record(
         [curl, "--silent", "--show-error", "--no-buffer", protocol, *coding, *headers, "-d", BODY, URL],
     )
     assert printed == b"".join(EVENTS)
@@ -110,23 +116,23 @@ def test_curl_streams_and_is_recorded(
 
 
 @pytest.mark.parametrize("client", ["openai", "openai-async", "httpx", "httpx-http2", "httpx-async"])
-def test_python_client_streams_and_is_recorded(wiretape: Wiretape, sdk_python: Path, client: str) -> None:
-    printed, received = _record(wiretape, [sdk_python, "-P", CLIENTS / "sdk.py", client, BASE_URL, KEY, BODY])
+def test_python_client_streams_and_is_recorded(record: Record, sdk_python: Path, client: str) -> None:
+    printed, received = record([sdk_python, "-P", CLIENTS / "sdk.py", client, BASE_URL, KEY, BODY])
     assert all(word in printed.decode() for word in WORDS)
     # Of these clients, only those that were told to speak HTTP/2.
     assert received.version == ("HTTP/2.0" if client in ("httpx-http2", "httpx-async") else "HTTP/1.1")
 
 
-def test_node_fetch_streams_and_is_recorded(wiretape: Wiretape, node_environment: Mapping[str, str]) -> None:
-    printed, _ = _record(wiretape, ["node", CLIENTS / "fetch.mjs", URL, KEY, BODY], env=node_environment)
+def test_node_fetch_streams_and_is_recorded(record: Record, node_environment: Mapping[str, str]) -> None:
+    printed, _ = record(["node", CLIENTS / "fetch.mjs", URL, KEY, BODY], env=node_environment)
     assert printed == b"".join(EVENTS)
 
 
 @pytest.mark.parametrize("http1", [True, False], ids=["http1", "http2"])
-def test_go_client_streams_and_is_recorded(wiretape: Wiretape, go_client: Path, http1: bool) -> None:
+def test_go_client_streams_and_is_recorded(record: Record, go_client: Path, http1: bool) -> None:
     headers = {"Content-Type": ["application/json"], "Authorization": [f"Bearer {KEY}"]}
     request = GoRequest("POST", URL, headers, BODY.encode(), trace=True)
     plan = plan_text([GoGroup("go", [request], proxy="env", http1=http1)])
-    printed, received = _record(wiretape, [go_client], stdin=plan)
+    printed, received = record([go_client], stdin=plan)
     assert received.version == ("HTTP/1.1" if http1 else "HTTP/2.0")
     assert all(word in printed.decode() for word in WORDS)

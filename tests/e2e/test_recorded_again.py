@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,29 +18,21 @@ from tests.support.shared import corpus_cassettes, needs_shared
 from tests.support.upstream import Upstream
 from tests.support.wiretape import Wiretape
 
-SHARDS = 4
+SHARDS = 2
 """So that parallel test processes can share the work."""
-
-
-@pytest.fixture
-def kept_daemon(wiretape: Wiretape) -> Iterator[Wiretape]:
-    """A daemon that stays between the runs, because it holds a session already."""
-    with Upstream(play([])) as upstream:
-        wiretape.start("kept", *upstream.options())
-        yield wiretape
 
 
 @needs_shared
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_real_cassettes_are_recorded_again_byte_for_byte(
-    shard: int, kept_daemon: Wiretape, go_client: Path, tmp_path: Path
+    shard: int, shared_wiretape: Wiretape, go_client: Path, tmp_path: Path
 ) -> None:
     paths = corpus_cassettes()[shard::SHARDS]
 
     def record_again(number: int) -> bytes:
         text = paths[number].read_bytes()
         return _recorded_again(
-            kept_daemon, go_client, tmp_path / f"again-{number}.yaml", interactions(text), text
+            shared_wiretape, go_client, tmp_path / f"again-{number}.yaml", interactions(text), text
         )
 
     with ThreadPoolExecutor(2) as pool:
@@ -79,15 +71,16 @@ def _recorded_again(
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_made_traffic_is_recorded_as_go_vcr_does(
-    scenario: Scenario, wiretape: Wiretape, tmp_path: Path
+    scenario: Scenario, shared_wiretape: Wiretape, new_name: Callable[[], str]
 ) -> None:
+    name = new_name()
     old = scenario.fixture.read_bytes()
     with Upstream(scenario.handler, alpn=scenario.alpn) as upstream:
         options = [f"--layout={scenario.layout}", f"--host-field={scenario.host_field}"]
-        session = wiretape.start("again", *upstream.options(), *options)
+        session = shared_wiretape.start(name, *upstream.options(), *options)
         with GoLikeClient(proxy=session.proxy, ca_file=session.bundle) as client:
             answers = [send(client, request) for request in scenario.requests]
-        wiretape.stop("again")
+        shared_wiretape.stop(name)
 
     assert [answer.body for answer in answers] == [one.response_body for one in interactions(old)]
     assert without_durations(session.cassette.read_bytes()) == without_durations(old)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -35,19 +36,31 @@ def _in_process(scenario: Scenario, go_vcr: Path, cassette: Path) -> Sequence[Go
         return run_plan(go_vcr, [group])["in-process"]
 
 
-def _on_the_wire(
-    scenario: Scenario, go_client: Path, wiretape: Wiretape, cassette: Path
-) -> Sequence[GoResult]:
-    """Let wiretape record the scenario on its way to the upstream; return what the client saw."""
-    with Upstream(scenario.handler, alpn=scenario.alpn) as upstream:
-        options = [*upstream.options(), f"--host-field={scenario.host_field}", f"--layout={scenario.layout}"]
-        session = wiretape.start("on-the-wire", *options, cassette=cassette)
-        group = GoGroup(
-            "on-the-wire", scenario.requests, proxy=f"http://{session.proxy}", ca_file=str(session.bundle)
-        )
-        results = run_plan(go_client, [group])["on-the-wire"]
-        wiretape.stop("on-the-wire")
-    return results
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tape:
+    """What wiretape recorded of a scenario, and what the client saw meanwhile."""
+
+    cassette: Path
+    results: Sequence[GoResult]
+
+
+@pytest.fixture(scope="module")
+def tape_of(go_client: Path, shared_wiretape: Wiretape) -> Callable[[Scenario], Tape]:
+    """Let wiretape record a scenario on its way to the upstream, each scenario once."""
+
+    @functools.cache
+    def recorded(name: str) -> Tape:
+        (scenario,) = (one for one in SCENARIOS if one.name == name)
+        with Upstream(scenario.handler, alpn=scenario.alpn) as upstream:
+            options = [f"--host-field={scenario.host_field}", f"--layout={scenario.layout}"]
+            session = shared_wiretape.start(name, *upstream.options(), *options)
+            proxy = f"http://{session.proxy}"
+            group = GoGroup(name, scenario.requests, proxy=proxy, ca_file=str(session.bundle))
+            results = run_plan(go_client, [group])[name]
+            shared_wiretape.stop(name)
+        return Tape(session.cassette, results)
+
+    return lambda scenario: recorded(scenario.name)
 
 
 def _bodies(results: Sequence[GoResult]) -> list[tuple[str, str, str]]:
@@ -65,26 +78,26 @@ def test_fixture_is_what_go_vcr_records(scenario: Scenario, go_vcr: Path, tmp_pa
 
 @EACH_SCENARIO
 def test_wire_and_in_process_recording_are_equal_but_for_durations(
-    scenario: Scenario, go_vcr: Path, go_client: Path, wiretape: Wiretape, tmp_path: Path
+    scenario: Scenario, go_vcr: Path, tape_of: Callable[[Scenario], Tape], tmp_path: Path
 ) -> None:
     in_process = _in_process(scenario, go_vcr, tmp_path / "in-process.yaml")
-    on_the_wire = _on_the_wire(scenario, go_client, wiretape, tmp_path / "on-the-wire.yaml")
+    on_the_wire = tape_of(scenario)
 
-    assert _bodies(on_the_wire) == _bodies(in_process)
-    one, other = (tmp_path / f"{name}.yaml" for name in ("on-the-wire", "in-process"))
+    assert _bodies(on_the_wire.results) == _bodies(in_process)
+    one, other = on_the_wire.cassette, tmp_path / "in-process.yaml"
     assert without_durations(one.read_bytes()) == without_durations(other.read_bytes())
 
 
 @pytest.mark.parametrize("matcher", ["loose", "ignore-filtered"])
 @EACH_SCENARIO
 def test_go_vcr_replays_what_wiretape_recorded(
-    scenario: Scenario, matcher: str, go_vcr: Path, go_client: Path, wiretape: Wiretape, tmp_path: Path
+    scenario: Scenario, matcher: str, go_vcr: Path, tape_of: Callable[[Scenario], Tape]
 ) -> None:
-    live = _on_the_wire(scenario, go_client, wiretape, tmp_path / "tape.yaml")
+    live = tape_of(scenario)
 
-    replayed = _replayed(scenario, matcher, go_vcr, tmp_path / "tape.yaml")
+    replayed = _replayed(scenario, matcher, go_vcr, live.cassette)
 
-    assert _bodies(replayed) == _bodies(live)
+    assert _bodies(replayed) == _bodies(live.results)
 
 
 @pytest.mark.parametrize("matcher", ["loose", "ignore-filtered"])

@@ -190,8 +190,6 @@ def _end(pid: int, deadline_s: float = 15.0) -> None:
 
 
 def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    # `ps` and not signal 0: a process that has ended stays as a zombie until init looks, which may take seconds.
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return bool(state.stdout.strip()) and not state.stdout.strip().startswith("Z")

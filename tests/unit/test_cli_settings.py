@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from addons.errors import ConfigError
+from addons.home import home
 from addons.settings import Mode, Settings
 from cassette.model import Layout
 from proxy_cli.settings import SessionOptions, find_config, load_settings
-from proxy_cli.variables import hints, home
+from proxy_cli.variables import hints
 
 NONE = SessionOptions()
 

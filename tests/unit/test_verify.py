@@ -77,6 +77,13 @@ def test_line_of_a_format_error_is_given_once() -> None:
     assert not finding.message.startswith("line")
 
 
+def test_format_error_does_not_quote_a_credential() -> None:
+    data = written(recorded()).replace(b"code: 200", b"code: " + OPENAI_KEY.encode())
+    finding = only(verify(data))
+    assert finding.kind is Kind.FORMAT
+    assert OPENAI_KEY[:8] not in finding.message
+
+
 def test_first_id_out_of_order_is_named() -> None:
     data = written(recorded(), recorded(), recorded()).replace(b"- id: 1", b"- id: 7")
     finding = only(verify(data))

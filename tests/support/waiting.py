@@ -1,0 +1,23 @@
+"""Waiting for a condition, with a deadline that fails the test; no test sleeps for a fixed time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from tests.support.scripts import DEADLINE_S
+
+_Value = TypeVar("_Value")
+
+_LOOK_S = 0.02
+
+
+def until(what: str, look: Callable[[], _Value], deadline_s: float = DEADLINE_S) -> _Value:
+    """Return what `look` returns as soon as it is true; `AssertionError` past the deadline."""
+    deadline = time.monotonic() + deadline_s
+    while not (found := look()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {deadline_s:.0f} s in vain for this: {what}")
+        time.sleep(_LOOK_S)
+    return found
