@@ -19,12 +19,14 @@ from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.proxy import commands, layer, layers, mode_servers, server
 from mitmproxy.proxy.layers.http import HttpStream, SendHttp
 from mitmproxy.proxy.layers.http._events import (
+    RequestHeaders,
     RequestProtocolError,
     ResponseData,
     ResponseEndOfMessage,
     ResponseHeaders,
     ResponseProtocolError,
 )
+from mitmproxy.proxy.layers.http._http1 import Http1Client
 from mitmproxy.proxy.layers.http._upstream_proxy import HttpUpstreamProxy
 
 _log = logging.getLogger(__name__)
@@ -44,6 +46,7 @@ def install() -> None:
     """Patch what has to be patched; call once, before the first connection."""
     for name, patch in (
         ("who broke an exchange off, and errors in the proxy's own words", _patch_stream),
+        ("bodies of unknown length from HTTP/2 clients to HTTP/1 upstreams", _patch_request_framing),
         ("no end of a silent connection after ten minutes", _lift_idle_timeout_of_11),
     ):
         try:
@@ -129,6 +132,29 @@ def tunnel_layer(context: Any) -> layers.TCPLayer:
 def upstream_proxy_layer(context: Any) -> layer.Layer:
     """Return the layer that asks the proxy named in the server's `via` for a tunnel; it asks for its child anew."""
     return HttpUpstreamProxy.make(context, send_connect=True)[0]
+
+
+def _patch_request_framing() -> None:
+    """Have a streamed HTTP/2 request without Content-Length reach an HTTP/1 upstream chunked.
+
+    mitmproxy sends its body without any framing (layers/http/_http1.py, Http1Client.send): the upstream takes
+    the request for one without a body, and the body for the next request.
+    """
+    send = Http1Client.send
+    if getattr(send, "_wiretape", False):
+        return
+
+    def framed(self: Http1Client, event: Any) -> Commands:
+        if isinstance(event, RequestHeaders) and not event.end_stream:
+            request = event.request
+            if request.is_http2 and "content-length" not in request.headers:
+                request = request.copy()
+                request.headers["Transfer-Encoding"] = "chunked"
+                event = RequestHeaders(event.stream_id, request, event.end_stream, event.replay_flow)
+        yield from send(self, event)
+
+    framed._wiretape = True  # type: ignore[attr-defined]
+    Http1Client.send = framed  # type: ignore[method-assign]
 
 
 def _patch_stream() -> None:

@@ -1,23 +1,44 @@
-"""Private files: made 0600 in folders 0700 whatever the umask, never through a symlink someone planted."""
+"""Private files: made 0600 in folders 0700, never wider, and never through a symlink someone planted."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from zlib import crc32
 
 from cassette.errors import StoreError
+
+_ADVICE = {
+    errno.ENOSPC: "make room on the disk",
+    errno.EDQUOT: "make room within the quota",
+    errno.EFBIG: "raise the limit on the size of a file (ulimit -f)",
+    errno.EACCES: "change its mode or its owner",
+    errno.EPERM: "change its mode or its owner",
+    errno.EROFS: "choose a place that is not read-only",
+    errno.EMFILE: "raise the limit on open files (ulimit -n)",
+    errno.EISDIR: "choose a file",
+    errno.ENOTDIR: "choose a path through folders",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
+_CANNOT_SYNC_FOLDER = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EACCES})
+"""From file systems that cannot sync a folder, and for folders that may be entered but not read."""
+_MOST_PIECES = 512
+"""Half of Linux's and macOS's IOV_MAX."""
 
 
 @contextlib.contextmanager
 def as_store_error(doing: str, path: Path) -> Iterator[None]:
-    """Turn an OSError into a StoreError that says what was being done and to which file."""
+    """Turn an OSError into a StoreError: one line with the file, what was being done, why not, what to do."""
     try:
         yield
     except OSError as exc:
-        raise StoreError(f"cannot {doing}: {exc.strerror or exc}", path=path) from exc
+        why = exc.strerror or str(exc)
+        advice = _ADVICE.get(exc.errno or 0)
+        raise StoreError(f"cannot {doing}: {why}" + (f"; {advice}" if advice else ""), path=path) from exc
 
 
 def make_private_folder(path: Path) -> None:
@@ -30,6 +51,20 @@ def make_private_folder(path: Path) -> None:
             at = at.parent
         for folder in reversed(missing):
             folder.mkdir(mode=0o700, exist_ok=True)
+            sync_folder(folder.parent)
+
+
+def write_all(handle: int, pieces: Sequence[bytes]) -> None:
+    """Write the pieces one behind the other; raises OSError when the disk refuses, some may be written then."""
+    for at in range(0, len(pieces), _MOST_PIECES):
+        left = [memoryview(piece) for piece in pieces[at : at + _MOST_PIECES] if piece]
+        while left:
+            # A short write is no error yet: the next one says why (POSIX, write).
+            written = os.writev(handle, left)
+            while left and written >= len(left[0]):
+                written -= len(left.pop(0))
+            if left:
+                left[0] = left[0][written:]
 
 
 def write_private_file(path: Path, *pieces: bytes, mode: int = 0o600) -> None:
@@ -38,13 +73,14 @@ def write_private_file(path: Path, *pieces: bytes, mode: int = 0o600) -> None:
     The content is synced before the name is switched, and the folder after it.
     """
     with as_store_error("write", path):
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # made 0600
+        handle, temporary = tempfile.mkstemp(prefix=_temporary_prefix(path), dir=path.parent)  # made 0600
         try:
-            with os.fdopen(handle, "wb") as file:
-                os.fchmod(file.fileno(), mode)
-                file.writelines(pieces)
-                file.flush()
-                os.fsync(file.fileno())
+            try:
+                os.fchmod(handle, mode)
+                write_all(handle, pieces)
+                os.fsync(handle)
+            finally:
+                os.close(handle)
             Path(temporary).replace(path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
@@ -52,13 +88,29 @@ def write_private_file(path: Path, *pieces: bytes, mode: int = 0o600) -> None:
         sync_folder(path.parent)
 
 
+def remove_leftovers(path: Path) -> None:
+    """Remove what a `write_private_file` for this path left behind when it was killed."""
+    with contextlib.suppress(OSError):
+        for leftover in path.parent.glob(f"{_temporary_prefix(path)}*"):
+            leftover.unlink(missing_ok=True)
+
+
+def _temporary_prefix(path: Path) -> str:
+    # Not the name itself, which may be as long as a name can be.
+    return f".wiretape-{crc32(os.fsencode(path.name)):08x}-"
+
+
 def sync_folder(path: Path) -> None:
-    """Make the names in a folder survive a power cut."""
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    """Make the names in a folder survive a power cut, where the file system can; raises OSError."""
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as exc:
+        if exc.errno not in _CANNOT_SYNC_FOLDER:
+            raise
 
 
 def interrupted_path(cassette: Path) -> Path:
