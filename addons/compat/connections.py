@@ -1,0 +1,96 @@
+"""Connections: accepting, finding and ending them, how long and how many there may be, where they lead."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from mitmproxy import connection, options
+from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.proxy import layer, layers, mode_servers, server
+from mitmproxy.proxy.layers.http._upstream_proxy import HttpUpstreamProxy
+
+_SILENCE_SECONDS = 24 * 3600
+_CONNECTIONS = 1000
+
+
+def set_options(opts: options.Options) -> None:
+    """Set what only some versions know: `tcp_timeout` is an option from mitmproxy 12.2.1."""
+    if "tcp_timeout" in opts:
+        opts.update(tcp_timeout=_SILENCE_SECONDS)
+
+
+def lift_idle_timeout_of_11() -> None:
+    """Let a connection be silent for a day (11.0.2: proxy/server.py:47, read when a connection is accepted)."""
+    if hasattr(server, "TCP_TIMEOUT"):
+        server.TCP_TIMEOUT = _SILENCE_SECONDS
+
+
+def lift_connection_cap(proxyserver: Proxyserver, client: connection.Client) -> None:
+    """Let one client connection have more than five upstream connections to one address (proxy/server.py:109)."""
+    handler = proxyserver.connections.get(client.id)
+    if handler is not None:
+        handler.max_conns = collections.defaultdict(lambda: asyncio.Semaphore(_CONNECTIONS))
+
+
+def accept_on(
+    proxyserver: Proxyserver, port: int
+) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]:
+    """Return the callback that serves a client connection as a regular proxy, for `asyncio.start_server`."""
+    instance: mode_servers.ServerInstance[Any] = mode_servers.ServerInstance.make(
+        f"regular@127.0.0.1:{port}", proxyserver
+    )
+    return instance.handle_stream
+
+
+def connections_on(proxyserver: Proxyserver, port: int) -> list[server.ConnectionHandler]:
+    """Return the client connections that came in on this port."""
+    return [handler for handler in proxyserver.connections.values() if handler.client.sockname[1] == port]
+
+
+def last_activity(handler: server.ConnectionHandler) -> float:
+    """Return when bytes last moved on a client connection, in the terms of `time.time`."""
+    return handler.timeout_watchdog.last_activity
+
+
+def cut(handler: server.ConnectionHandler) -> None:
+    """End a client connection at once; its flows get their `error` hook."""
+    transport = handler.transports.get(handler.client)
+    if transport is not None and transport.handler is not None:
+        transport.handler.cancel("cut by wiretape")
+
+
+@contextlib.contextmanager
+def trusted_ca(opts: options.Options, path: str | None) -> Iterator[None]:
+    """Set the roots that upstreams are checked against for the length of a block that does not await.
+
+    The option is global and sessions differ; setting it the public way would configure every addon anew.
+    """
+    option = opts._options["ssl_verify_upstream_trusted_ca"]
+    before = option.value
+    option.value = path
+    try:
+        yield
+    finally:
+        option.value = before
+
+
+def restore_address(target: connection.Server, address: tuple[str, int]) -> None:
+    """Give a connection that was redirected its address back, so that the next request finds it again.
+
+    Past the guard that refuses to change an open connection; without this every request opens a new one.
+    """
+    target.__dict__["address"] = address
+
+
+def tunnel_layer(context: Any) -> layers.TCPLayer:
+    """Return the layer that passes bytes on without looking at them or keeping them."""
+    return layers.TCPLayer(context, ignore=True)
+
+
+def upstream_proxy_layer(context: Any) -> layer.Layer:
+    """Return the layer that asks the proxy named in the server's `via` for a tunnel; it asks for its child anew."""
+    return HttpUpstreamProxy.make(context, send_connect=True)[0]
