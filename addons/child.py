@@ -45,6 +45,7 @@ class Child:
         self._waiting: dict[int, _Answer] = {}
         self._lock = threading.Lock()
         self._closing = False
+        self._dead = False
         threading.Thread(target=self._read_answers, name=f"{name} answers", daemon=True).start()
         self._logger = threading.Thread(target=self._read_log, name=f"{name} log", daemon=True)
         self._logger.start()
@@ -61,17 +62,19 @@ class Child:
         """
         answer = _Answer()
         request_id = next(self._ids)
+        line = json.dumps({"id": request_id, "do": do, **arguments}) + "\n"
         with self._lock:
+            if self._dead:
+                raise ControlError(f"the {self.name} died; see: wiretape logs")
             self._waiting[request_id] = answer
         assert self._process.stdin is not None
         try:
-            line = json.dumps({"id": request_id, "do": do, **arguments}) + "\n"
             with self._lock:
                 self._process.stdin.write(line)
                 self._process.stdin.flush()
             if not answer.there.wait(timeout_seconds):
                 raise ControlError(f"the {self.name} does not answer; see: wiretape logs")
-        except OSError:
+        except (OSError, ValueError):  # ValueError: `close` was faster
             raise ControlError(f"the {self.name} died; see: wiretape logs") from None
         finally:
             with self._lock:
@@ -94,6 +97,7 @@ class Child:
                 answer.there.set()
         self._process.wait()
         with self._lock:
+            self._dead = True
             for answer in self._waiting.values():
                 answer.there.set()
         if not self._closing:

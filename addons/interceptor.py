@@ -13,6 +13,7 @@ import logging
 
 from mitmproxy import connection, ctx, http, tls
 from mitmproxy.addons.tlsconfig import TlsConfig
+from mitmproxy.net.http import url
 from mitmproxy.proxy import layer, server_hooks
 
 from addons import compat
@@ -96,14 +97,20 @@ class Interceptor:
         data.ignore_connection = True
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
-        """Send plain-HTTP requests through the session's upstream proxy too."""
+        """Lead requests to the session's upstream proxy, too: plain ones in the form that proxies are asked in.
+
+        They go there as they are (RFC 9112, 3.2.2): many proxies allow no CONNECT to port 80, and what logs in at
+        the proxy must not reach the server behind it. Through a proxy that is spoken to in TLS they are tunnelled.
+        """
         session = self._sessions.of(flow.client_conn)
         if session is None or session.spec.upstream_proxy is None or flow.server_conn.connected:
             return
         proxy = session.spec.upstream_proxy
-        flow.server_conn.via = proxy.spec
-        if flow.request.scheme == "http":
+        if flow.request.scheme == "http" and proxy.scheme == "http" and flow.server_conn.via is None:
+            flow.request.authority = url.hostport("http", flow.request.host, flow.request.port)
             self._log_in(session, flow)
+        else:
+            flow.server_conn.via = proxy.spec
 
     def http_connect_upstream(self, flow: http.HTTPFlow) -> None:
         """Log in at the upstream proxy."""
@@ -118,8 +125,12 @@ class Interceptor:
         if session is None or address is None:
             return
         proxy = session.spec.upstream_proxy
-        to_proxy = proxy is not None and address[:2] == (proxy.host, proxy.port)
-        elsewhere = None if to_proxy else redirect(session.spec.connect_to, *address[:2])
+        if proxy is None:
+            elsewhere = redirect(session.spec.connect_to, *address[:2])
+        elif address[:2] == (proxy.host, proxy.port):
+            elsewhere = None
+        else:
+            elsewhere = (proxy.host, proxy.port)  # a plain request; for others the proxy is the address
         if elsewhere is not None:
             self._asked[data.server.id] = (address[0], address[1])
             data.server.address = elsewhere

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import time
@@ -154,3 +155,10 @@ class LiveExchange:
         """Store the last event."""
         self.put(kind, payload)
         self.closed = True
+
+    def give_up(self, where: str, error: Exception) -> None:
+        """Record no more of this exchange after an error of our own. Never raises."""
+        with contextlib.suppress(Exception):  # whatever it was may happen again
+            self.end(Kind.DROPPED, b"the recorder failed")
+        self.closed = True
+        self.session.failed(where, error)

@@ -14,8 +14,9 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from mitmproxy import http, tcp
+from mitmproxy import ctx, http, tcp
 from mitmproxy.connection import Client
+from mitmproxy.proxy import server_hooks
 
 from addons import compat
 from addons.live import InFlight, LiveExchange
@@ -61,8 +62,9 @@ class Recorder:
             return
         exchange = subject.metadata.get(_EXCHANGE) if isinstance(subject, http.HTTPFlow) else None
         if isinstance(exchange, LiveExchange):
-            exchange.end(Kind.DROPPED, b"the recorder failed")
-        session.failed(where, error)
+            exchange.give_up(where, error)
+        else:
+            session.failed(where, error)
 
     @_guarded
     def requestheaders(self, flow: http.HTTPFlow) -> None:
@@ -131,6 +133,9 @@ class Recorder:
         exchange = flow.metadata.get(_EXCHANGE)
         if isinstance(exchange, LiveExchange):
             assert flow.response is not None
+            if _is_unframed(flow.response) and compat.was_reset(flow.server_conn):
+                reason = f"after {exchange.response_bytes} bytes of body"
+                exchange.end(Kind.FAILED, journal.encode_failure(Outcome.UPSTREAM_RESET, reason))
             exchange.put(Kind.RESPONSE_END, journal.encode_trailers(_pairs(flow.response.trailers)))
             exchange.response_ended = True
             if not (exchange.request_ended or exchange.closed):
@@ -180,6 +185,11 @@ class Recorder:
                     reason = f"after {flight.exchange.response_bytes} bytes of body"
                     flight.exchange.end(Kind.FAILED, journal.encode_failure(outcome, reason))
 
+    @_guarded
+    def server_connected(self, data: server_hooks.ServerConnectionHookData) -> None:
+        """Watch how the connection will end: of a body without a length that is all that tells a part from it."""
+        compat.watch_end(ctx.master.addons.get("proxyserver"), data.client, data.server)
+
     def _landed(self, flow: http.HTTPFlow) -> None:
         session = self._sessions.of(flow.client_conn)
         if session is not None:
@@ -228,15 +238,23 @@ def _outcome(flow: http.HTTPFlow, exchange: LiveExchange) -> tuple[Outcome | Non
     if blame == "client":
         return Outcome.CLIENT_LEFT, f"after {exchange.response_bytes} bytes of body"
     message = flow.error.msg if flow.error is not None else ""
-    if blame == "proxy" or flow.server_conn.timestamp_tcp_setup is None:
-        return None, message
-    if flow.request.scheme == "https" and flow.server_conn.timestamp_tls_setup is None:
+    if blame == "proxy" or not compat.was_reached(flow):
         return None, message
     if flow.response is None:
         return Outcome.UPSTREAM_RESET, "before its response began"
     if flow.response.http_version == "HTTP/2.0":
         return Outcome.UPSTREAM_RESET, f"after {exchange.response_bytes} bytes of body"
     return Outcome.TRUNCATED, f"after {exchange.response_bytes} bytes of body"
+
+
+def _is_unframed(response: http.Response) -> bool:
+    """Tell whether a body ends with its connection."""
+    headers = response.headers
+    return (
+        response.http_version.startswith("HTTP/1")
+        and "content-length" not in headers
+        and "transfer-encoding" not in headers
+    )
 
 
 def _request_tee(exchange: LiveExchange) -> Callable[[bytes], bytes]:
@@ -256,8 +274,7 @@ def _request_tee(exchange: LiveExchange) -> Callable[[bytes], bytes]:
                 exchange.session.traffic.too_long += 1
                 exchange.end(Kind.DROPPED, b"urlencoded body too long to redact")
         except Exception as exc:  # the chunk must go on
-            exchange.closed = True
-            exchange.session.failed("request chunk", exc)
+            exchange.give_up("request chunk", exc)
         return data
 
     return tee
@@ -269,8 +286,7 @@ def _response_tee(exchange: LiveExchange) -> Callable[[bytes], bytes]:
             if data:
                 exchange.put_data(Kind.RESPONSE_DATA, data)
         except Exception as exc:  # the chunk must go on
-            exchange.closed = True
-            exchange.session.failed("response chunk", exc)
+            exchange.give_up("response chunk", exc)
         return data
 
     return tee

@@ -29,7 +29,7 @@ _ENDS_IN_BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)\Z")
 
 
 def is_whole(exchange: Exchange, max_body: int) -> bool:
-    """Tell whether the recording lacks nothing of the response.
+    """Tell whether the recording lacks nothing of the request and of the response.
 
     It is whole when it completed, when its body reached Content-Length or there could be none, and when the
     client left behind the end marker of an event stream. `max_body` bounds the memory for decoding one: a
@@ -38,7 +38,7 @@ def is_whole(exchange: Exchange, max_body: int) -> bool:
     if exchange.outcome is Outcome.COMPLETE:
         return True
     head = exchange.response
-    if head is None:
+    if head is None or not exchange.request_ended:
         return False
     fields = group_headers(head.headers)
     if exchange.request.method == "HEAD" or head.code in {204, 304} or head.code // 100 == 1:

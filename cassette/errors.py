@@ -38,7 +38,7 @@ class UnsupportedVersionError(FormatError):
 
 
 class JournalCorruptError(CassetteError):
-    """A journal record before the torn tail does not match its checksum."""
+    """The journal does not hold what it held: a part of it is gone, broken, or of another version."""
 
 
 class StoreError(CassetteError):

@@ -61,3 +61,5 @@ class Exchange:
     outcome: Outcome
     reason: str = ""
     """More about an outcome that is not COMPLETE, for a person."""
+    request_ended: bool = True
+    """False when the request's own end was never seen: an upstream may answer before it has the whole of it."""

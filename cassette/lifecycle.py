@@ -4,6 +4,9 @@
 
 Bodies are not copied about: a small one is kept as it came, of a large one only where it lies in the journal
 (`Span`). `Draft.exchange` puts it together when the exchange is written.
+
+Segments are deleted from the oldest on, so an exchange that stays open (a stream that lasts for hours) keeps its
+first segment and all that follow: the disk then holds all that the session records until it ends.
 """
 
 from __future__ import annotations
@@ -86,6 +89,7 @@ class Draft:
             self.response_at_ns,
             self.outcome,
             self.reason,
+            self.request_ended,
         )
 
 
@@ -167,6 +171,10 @@ class Assembler:
         if draft.request_ended and draft.response_ended:
             return self._finish(draft, Outcome.COMPLETE, "")
         return None
+
+    def forget(self, number: int) -> None:
+        """Let an exchange go of which a record makes no sense; what else comes of it is ignored."""
+        self._drafts.pop(number, None)
 
     def _finish(self, draft: Draft, outcome: Outcome, reason: str) -> Finished:
         del self._drafts[draft.number]

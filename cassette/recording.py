@@ -68,5 +68,8 @@ class Recording:
             data = path.read_bytes()
         try:
             return cls.from_json(json.loads(data))
-        except (ValueError, KeyError, TypeError) as exc:
-            raise StoreError(f"is not a session description: {exc!r}", path=path) from exc
+        except (ValueError, KeyError, TypeError, AttributeError) as exc:
+            raise StoreError(
+                f"is not a session's description, {exc!r}; remove its folder to give the recording up",
+                path=path,
+            ) from exc

@@ -9,27 +9,37 @@ It can stop at any point and begin anew: the journal holds what is not yet writt
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import os
-import shutil
 import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from cassette.errors import CassetteError
+from cassette.errors import CassetteError, JournalCorruptError, StoreError
 from cassette.exchange import Outcome
-from cassette.files import as_store_error, interrupted_path
+from cassette.files import as_store_error
+from cassette.journal import Record
 from cassette.lifecycle import Assembler, Draft, Dropped, Finished, Span
 from cassette.recording import Recording
-from cassette.segments import PayloadFile, SegmentReader, segment_path, writers_in
-from cassette.store import CassetteFile
+from cassette.segment_reader import PayloadFile, SegmentReader
+from cassette.segments import is_being_written, segment_path, writers_in
+from cassette.session_files import SessionFiles, delete_session
 from cassette.wire import to_interaction
 
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 1.0
+_TURN_SECONDS = 0.05
+"""How long one writer's records are read before the others have their turn; chosen, not measured."""
+_LAST_WORDS_SECONDS = 2.0
+"""How long a writer may still live when its session is to be finished: it is about to end."""
+_TICK_NS = 2_000_000_000
+"""FAT's, the coarsest there is."""
+_OPENING_SECONDS = 60.0
+"""A folder without a journal may belong to a session that is being opened while it is younger than this."""
 
 
 @dataclass(slots=True)
@@ -66,28 +76,35 @@ class _Writer:
     payloads: PayloadFile
     kept_from: int
     """The oldest segment that still exists."""
-    gone: bool = False
+
+    def close(self) -> None:
+        self.reader.close()
+        self.payloads.close()
 
 
 class SessionScribe:
     """Turns the journal in one session's folder into its cassette. Only one may work on a folder: see `BusyError`."""
 
     def __init__(self, directory: Path) -> None:
-        """Take up the work where the ledgers say it was left; raises StoreError or BusyError."""
+        """Take up the work where the ledgers say it was left; raises BusyError, and StoreError for the folder.
+
+        A cassette that cannot be written at present is no error: `counts.problem` says so, `step` tries again.
+        """
         self.directory = directory
         self.recording = Recording.read(directory)
         self.counts = Counts()
         self._rules = self.recording.rules
-        self._lock = self._take_lock()
-        layout = self.recording.layout
-        self._cassette = CassetteFile(self.recording.cassette, directory / "cassette.ledger", layout)
-        self._interrupted: CassetteFile | None = None
-        if (directory / "interrupted.ledger").exists():
-            self._open_interrupted()
-        self.counts.interactions = len(self._cassette.done)
+        self._files = SessionFiles(directory, self.recording)
         self._writers: dict[str, _Writer] = {}
+        self._gone: set[str] = set()
         self._pending: deque[tuple[str, Draft]] = deque()
         self._retry_at = 0.0
+        self._looked_ns = 0
+        self._lock = self._take_lock()
+        try:
+            self._files.open()
+        except CassetteError as exc:
+            self._blocked(exc)
 
     def _take_lock(self) -> int:
         path = self.directory / "lock"
@@ -95,89 +112,131 @@ class SessionScribe:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as exc:
+            is_taken = os.fstat(handle).st_nlink == 0  # by the one who had the lock until now
+        except OSError:
+            is_taken = True
+        if is_taken:
             os.close(handle)
-            raise BusyError(
-                "another process is writing this session's cassette", path=self.directory
-            ) from exc
+            raise BusyError("another process is writing this session's cassette; wait", path=self.directory)
         return handle
-
-    def _open_interrupted(self) -> CassetteFile:
-        if self._interrupted is None:
-            path = interrupted_path(self.recording.cassette)
-            ledger = self.directory / "interrupted.ledger"
-            self._interrupted = CassetteFile(path, ledger, self.recording.layout)
-            self.counts.interrupted = len(self._interrupted.done)
-        return self._interrupted
 
     def step(self) -> bool:
         """Write what has finished since the last call; return whether there was anything to read.
 
-        While the disk refuses, what has finished waits and nothing more is read: the journal keeps it.
+        While the disk refuses, what has finished waits and nothing more is read: the journal keeps it. That is
+        tried again after a second.
         """
-        if self._pending and not self._write_pending():
+        if self.counts.problem and time.monotonic() < self._retry_at:
             return False
+        try:
+            busy = self._work()
+        except CassetteError as exc:
+            self._blocked(exc)
+            return False
+        if self.counts.problem:
+            _log.warning("scribe.resumed session=%s", self.recording.name)
+            self.counts.problem = ""
+        return busy
+
+    def _blocked(self, exc: CassetteError) -> None:
+        if str(exc) != self.counts.problem:
+            _log.error("scribe.blocked session=%s problem=%s", self.recording.name, exc)
+        self.counts.problem = str(exc)
+        self._retry_at = time.monotonic() + _RETRY_SECONDS
+
+    def _work(self) -> bool:
+        """Read, write and delete what there is; CassetteError when the disk refuses, nothing is lost then."""
+        self._files.open()
+        self._write_pending()
+        self._look_for_writers()
         busy = False
-        for name in writers_in(self.directory):
-            if name not in self._writers:
-                reader = SegmentReader(self.directory, name)
-                self._writers[name] = _Writer(
-                    reader, Assembler(), PayloadFile(self.directory, name), reader.number
-                )
-        for name, writer in self._writers.items():
+        for name, writer in list(self._writers.items()):
+            until = time.monotonic() + _TURN_SECONDS
             for record, segment, payload_at in writer.reader.records():
                 busy = True
-                result = writer.assembler.feed(record, segment, payload_at)
-                if isinstance(result, Finished) and not self._write(name, result.draft):
-                    return False
-                if isinstance(result, Dropped):
-                    self.counts.dropped += 1
-            if writer.gone:
-                self._give_up(name, "the proxy process died")
+                self._take(name, record, segment, payload_at)
+                if time.monotonic() > until:
+                    break
+            else:
+                if name in self._gone:
+                    self._retire(name)
         self._delete_done()
         return busy
 
+    def _look_for_writers(self) -> None:
+        with as_store_error("look into the journal", self.directory):
+            changed_ns = self.directory.stat().st_mtime_ns
+        if changed_ns == self._looked_ns:
+            return
+        for name in writers_in(self.directory):
+            if name not in self._writers:
+                reader = SegmentReader(self.directory, name)
+                payloads = PayloadFile(self.directory, name)
+                self._writers[name] = _Writer(reader, Assembler(), payloads, reader.number)
+        # The clock of a file system is coarse: what comes within the same tick does not show.
+        if time.time_ns() - changed_ns > _TICK_NS:
+            self._looked_ns = changed_ns
+
+    def _take(self, name: str, record: Record, segment: int, payload_at: int) -> None:
+        assembler = self._writers[name].assembler
+        try:
+            result = assembler.feed(record, segment, payload_at)
+        except (ValueError, KeyError, TypeError) as exc:  # whole, but of another version
+            assembler.forget(record.exchange)
+            self._failed(name, record.exchange, exc)
+            return
+        if isinstance(result, Finished):
+            self._pending.append((name, result.draft))
+            self._write_pending()
+        elif isinstance(result, Dropped):
+            self.counts.dropped += 1
+
     def writer_gone(self, name: str) -> None:
         """Say that a writer's process is dead: what it had under way is interrupted once its journal is read."""
-        if name in self._writers:
-            self._writers[name].gone = True
+        self._gone.add(name)
+
+    def _retire(self, name: str) -> None:
+        """Be done with a dead writer, whose journal is read to its end."""
+        writer = self._writers[name]
+        self._give_up(name, "the proxy process died")
+        self._files.sync()
+        for number in writers_in(self.directory).get(name, []):
+            self._delete_segment(name, number)
+        # Only now: a writer whose segments were left would be read once more.
+        writer.close()
+        del self._writers[name]
 
     def _give_up(self, name: str, reason: str) -> None:
-        for finished in self._writers[name].assembler.give_up(Outcome.CRASHED, reason):
-            self._write(name, finished.draft)
+        if self._writers[name].reader.is_broken:
+            _log.warning("journal.torn session=%s writer=%s", self.recording.name, name)
+        given_up = self._writers[name].assembler.give_up(Outcome.CRASHED, reason)
+        self._pending.extend((name, finished.draft) for finished in given_up)
+        self._write_pending()
 
-    def _write(self, writer: str, draft: Draft) -> bool:
-        self._pending.append((writer, draft))
-        return self._write_pending()
+    def _failed(self, writer: str, number: int, exc: Exception) -> None:
+        # Its text might quote what was recorded.
+        _log.error(
+            "scribe.failed session=%s exchange=%s/%d reason=%s",
+            self.recording.name, writer, number, exc if isinstance(exc, CassetteError) else type(exc).__name__,
+        )  # fmt: skip
+        self.counts.failed += 1
 
-    def _write_pending(self) -> bool:
-        """Write in order what waits; False when the disk refuses (tried again after a second)."""
-        if self.counts.problem and time.monotonic() < self._retry_at:
-            return False
+    def _write_pending(self) -> None:
+        """Write in order what waits; raises CassetteError when the disk refuses, and it goes on waiting."""
         while self._pending:
             writer, draft = self._pending[0]
             try:
                 self._write_one(writer, draft)
-            except CassetteError as exc:
-                if str(exc) != self.counts.problem:
-                    _log.error("scribe.blocked session=%s problem=%s", self.recording.name, exc)
-                self.counts.problem = str(exc)
-                self._retry_at = time.monotonic() + _RETRY_SECONDS
-                return False
-            except Exception:  # whatever one exchange holds, the others are to be written
-                _log.exception(
-                    "scribe.failed session=%s exchange=%s/%d", self.recording.name, writer, draft.number
-                )
-                self.counts.failed += 1
+            except JournalCorruptError as exc:
+                self._failed(writer, draft.number, exc)
+            except CassetteError:
+                raise
+            except Exception as exc:  # whatever one exchange holds, the others are to be written
+                self._failed(writer, draft.number, exc)
             self._pending.popleft()
-        if self.counts.problem:
-            _log.warning("scribe.resumed session=%s", self.recording.name)
-            self.counts.problem = ""
-        return True
 
     def _write_one(self, writer: str, draft: Draft) -> None:
-        key = (writer, draft.number)
-        if key in self._cassette.done or (self._interrupted is not None and key in self._interrupted.done):
+        if self._files.has(writer, draft.number):
             return
         payloads = self._writers[writer].payloads
 
@@ -187,34 +246,29 @@ class SessionScribe:
         exchange = draft.exchange(read)
         interaction = to_interaction(exchange, self._rules, id=0)
         del exchange
-        if interaction.interrupted:
-            self._open_interrupted().append(writer, draft.number, interaction)
-            self.counts.interrupted += 1
-        else:
-            self._cassette.append(writer, draft.number, interaction)
-            self.counts.interactions += 1
+        self._files.append(writer, draft.number, interaction)
 
     def _delete_done(self) -> None:
         """Delete the segments whose exchanges are all written; the cassette is synced before."""
-        if self._pending:
-            return
         synced = False
         for name, writer in self._writers.items():
             needed = min(writer.assembler.oldest_segment or writer.reader.number, writer.reader.number)
             while writer.kept_from < needed:
                 if not synced:
-                    self._sync()
+                    self._files.sync()
                     synced = True
-                segment_path(self.directory, name, writer.kept_from).unlink(missing_ok=True)
+                self._delete_segment(name, writer.kept_from)
                 writer.kept_from += 1
 
-    def _sync(self) -> None:
-        self._cassette.sync()
-        if self._interrupted is not None:
-            self._interrupted.sync()
+    def _delete_segment(self, name: str, number: int) -> None:
+        path = segment_path(self.directory, name, number)
+        with as_store_error("delete what is done of the journal", path):
+            path.unlink(missing_ok=True)
 
     def refresh_counts(self) -> Counts:
-        """Return the counts with what is under way and how far the reading is."""
+        """Return the counts with what was written, what is under way and how far the reading is."""
+        self.counts.interactions = self._files.interactions
+        self.counts.interrupted = self._files.interrupted
         self.counts.under_way = sum(len(writer.assembler) for writer in self._writers.values())
         self.counts.read_bytes = sum(writer.reader.position for writer in self._writers.values())
         return self.counts
@@ -222,28 +276,41 @@ class SessionScribe:
     def finish(self, reason: str) -> bool:
         """Read to the end, give up what is still under way, sync, and delete the journal.
 
-        No writer may be alive any more. Returns False when the disk refuses: the journal then stays for `recover`.
+        Returns False when the disk refuses or a writer is still alive, and `counts.problem` says which: the
+        journal then stays for `recover`.
         """
-        while self.step():
-            pass
-        for name in self._writers:
-            self._give_up(name, reason)
-        whole = not self._pending
-        if whole:
-            self._sync()
-        self.close()
-        if whole:
-            shutil.rmtree(self.directory, ignore_errors=True)
-        return whole
+        try:
+            self._await_writers()
+            while self._work():
+                pass
+            for name in list(self._writers):
+                self._give_up(name, reason)
+            self._files.sync()
+            self.counts.problem = ""
+            # While the lock is held: nobody may find a part of the folder and take it for a session.
+            delete_session(self.directory)
+        except CassetteError as exc:
+            self._blocked(exc)
+            return False
+        else:
+            return True
+        finally:
+            self.close()
+
+    def _await_writers(self) -> None:
+        deadline = time.monotonic() + _LAST_WORDS_SECONDS
+        while is_being_written(self.directory):
+            if time.monotonic() > deadline:
+                raise StoreError(
+                    "a proxy still records here; when it has ended: wiretape recover", path=self.directory
+                )
+            time.sleep(0.01)
 
     def close(self) -> None:
         """Let go of the files; the journal stays as it is."""
         for writer in self._writers.values():
-            writer.reader.close()
-            writer.payloads.close()
-        self._cassette.close()
-        if self._interrupted is not None:
-            self._interrupted.close()
+            writer.close()
+        self._files.close()
         os.close(self._lock)
 
 
@@ -258,25 +325,57 @@ class Recovered:
     problem: str = ""
 
 
-def recover(journals: Path) -> Iterator[Recovered]:
-    """Finish every session whose journal lies here and that no process is at work on."""
-    if not journals.is_dir():
+def recover(journals: Path, *, patience_seconds: float = 1.0) -> Iterator[Recovered]:
+    """Finish every session whose journal lies here and that no process is at work on.
+
+    Processes that a crash of their parent left behind may take a moment to end: `patience_seconds` of waiting, in
+    all, for those that are at work.
+    """
+    deadline = time.monotonic() + patience_seconds
+    left = sorted(path for path in journals.iterdir() if path.is_dir()) if journals.is_dir() else []
+    while left:
+        busy = []
+        for directory in left:
+            try:
+                yield from _recover_one(directory)
+            except BusyError:
+                busy.append(directory)
+        if not busy or time.monotonic() > deadline:
+            return
+        left = busy
+        time.sleep(0.02)
+
+
+def _recover_one(directory: Path) -> Iterator[Recovered]:
+    if is_being_written(directory):
+        raise BusyError("a proxy records here; stop it first", path=directory)
+    name, cassette = directory.name, directory
+    try:
+        if not writers_in(directory):
+            _delete_if_left(directory)
+            return
+        recording = Recording.read(directory)
+        name, cassette = recording.name, recording.cassette
+        scribe = SessionScribe(directory)
+    except BusyError:
+        raise
+    except CassetteError as exc:
+        yield Recovered(name, cassette, 0, 0, str(exc))
         return
-    for directory in sorted(path for path in journals.iterdir() if path.is_dir()):
-        try:
-            scribe = SessionScribe(directory)
-        except BusyError:
-            continue
-        except CassetteError as exc:
-            yield Recovered(directory.name, directory, 0, 0, str(exc))
-            continue
-        before = replace(scribe.counts)
-        whole = scribe.finish("the proxy died")
-        counts = scribe.counts
-        yield Recovered(
-            scribe.recording.name,
-            scribe.recording.cassette,
-            counts.interactions - before.interactions,
-            counts.interrupted - before.interrupted,
-            "" if whole else counts.problem,
-        )
+    before = replace(scribe.refresh_counts())
+    scribe.finish("the proxy died")
+    counts = scribe.refresh_counts()
+    yield Recovered(
+        name,
+        cassette,
+        counts.interactions - before.interactions,
+        counts.interrupted - before.interrupted,
+        counts.problem,
+    )
+
+
+def _delete_if_left(directory: Path) -> None:
+    """Delete a folder without a journal, unless a session may just be opening there."""
+    with contextlib.suppress(FileNotFoundError):
+        if time.time() - directory.stat().st_mtime > _OPENING_SECONDS:
+            delete_session(directory)

@@ -4,7 +4,7 @@ Requests and answers are JSON lines; `id` pairs them:
 
     {"id": 1, "do": "open", "directory": DIR}                      begin on a session's journal
     {"id": 2, "do": "writer_gone", "directory": DIR, "writer": W}  that proxy worker is dead
-    {"id": 3, "do": "finish", "directory": DIR}                    read to the end, close; answers with the counts
+    {"id": 3, "do": "finish", "directory": DIR, "reason": TEXT}    read to the end, close; answers with the counts
     {"id": 4, "do": "counts"}                                      {DIR: counts, ...}
 
 The end of the input is the end of the parent: the scribe then writes what the journals hold and leaves the rest
@@ -42,9 +42,13 @@ class ScribeProcess:
 
     def read_requests(self, lines: IO[str]) -> None:
         """Queue the requests as they come; runs in a thread."""
-        for line in lines:
-            self._requests.put(json.loads(line))
-        self._requests.put(None)
+        try:
+            for line in lines:
+                self._requests.put(json.loads(line))
+        except ValueError:  # half a line: the parent was killed while it wrote
+            _log.error("scribe.input_torn")
+        finally:
+            self._requests.put(None)
 
     def run(self) -> None:
         """Work until the parent is gone."""
@@ -58,9 +62,13 @@ class ScribeProcess:
                 continue
             if request is None:
                 break
-            self._answer(request)
+            try:
+                self._answer(request)
+            except OSError:  # nobody reads the answers any more
+                break
             pause = _BUSY_SECONDS
-        self._step_all()
+        while self._step_all():
+            pass
         for scribe in self._scribes.values():
             scribe.close()
 
@@ -80,6 +88,12 @@ class ScribeProcess:
             answer = {"id": request["id"], "result": self._do(request)}
         except CassetteError as exc:
             answer = {"id": request["id"], "error": {"kind": type(exc).__name__, "message": str(exc)}}
+        except Exception as exc:  # the other sessions' work must go on
+            _log.exception("scribe.request_failed do=%s", request.get("do"))
+            answer = {
+                "id": request.get("id"),
+                "error": {"kind": "StoreError", "message": f"the scribe failed: {exc!r}; see: wiretape logs"},
+            }
         self._answers.write(json.dumps(answer) + "\n")
         self._answers.flush()
 
@@ -95,9 +109,11 @@ class ScribeProcess:
                 return None
             case "finish":
                 scribe = self._scribe(request)
-                scribe.finish(request["reason"])
-                del self._scribes[request["directory"]]
-                return scribe.counts.to_json()
+                try:
+                    scribe.finish(request["reason"])
+                finally:
+                    del self._scribes[request["directory"]]
+                return scribe.refresh_counts().to_json()
             case "counts":
                 return {name: scribe.refresh_counts().to_json() for name, scribe in self._scribes.items()}
             case unknown:

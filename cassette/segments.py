@@ -3,36 +3,41 @@
 Storing a record is a memory copy. It survives the death of the process, not of the machine, and it does not wait
 for the disk: the next segment is made ready by a thread of its own. A segment is written full of zeros before it
 is mapped, because a full disk under a sparse map kills the process with SIGBUS, and because the first touch of a
-page that the file system has yet to allocate cost up to 19 ms (measured).
+page that the file system has yet to allocate cost up to 19 ms (measured). (A file system that never overwrites in
+place, such as btrfs, may still run full below the map.)
 
     SESSION_DIR/<writer>-00000001.seg, -00000002.seg, ...     one writer, many segments, deleted by the reader
+    SESSION_DIR/<writer>.live                                 locked while the writer lives, by the kernel
 """
 
 from __future__ import annotations
 
-import errno
+import contextlib
+import fcntl
+import logging
 import mmap
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from cassette import journal
 from cassette.errors import StoreError
-from cassette.files import as_store_error
-from cassette.journal import Kind, Record, Torn
+from cassette.files import as_store_error, write_all
+from cassette.journal import Kind
+
+_log = logging.getLogger(__name__)
 
 SEGMENT_BYTES = 4 << 20
 """Small enough that two of them per session and writer cost nothing, four times the longest record."""
 OVERFLOW_BYTES = 64 << 20
 """How much may wait in memory while the disk stalls; chosen, not measured."""
+MAGIC = b"wiretape journal\x01\0\0\0"
+"""What a segment begins with; the number is the version of the records."""
 _SPARES = 2
-_BLOCK_BYTES = 64 << 10
-_MAGIC = b"wiretape journal\x01\0\0\0"
 _ZEROS = bytes(1 << 20)
 _OPEN_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_OPEN_LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def segment_path(directory: Path, writer: str, number: int) -> Path:
@@ -41,20 +46,35 @@ def segment_path(directory: Path, writer: str, number: int) -> Path:
 
 
 def writers_in(directory: Path) -> dict[str, list[int]]:
-    """Return the writers that have segments here, each with its segment numbers in order."""
+    """Return the writers that have segments here, each with its segment numbers in order; raises StoreError."""
     found: dict[str, list[int]] = {}
-    for path in sorted(directory.glob("*.seg")):
-        writer, dash, number = path.stem.rpartition("-")
-        if dash and number.isdigit():
+    with as_store_error("look into the journal", directory):
+        names = os.listdir(directory)  # noqa: PTH208 - ten times a second for each session: no objects
+    for name in names:
+        stem, dot, _ = name.rpartition(".seg")
+        writer, dash, number = stem.rpartition("-")
+        if dot and dash and name.endswith(".seg") and number.isdecimal():
             found.setdefault(writer, []).append(int(number))
-    return found
+    return {writer: sorted(numbers) for writer, numbers in sorted(found.items())}
+
+
+def is_being_written(directory: Path) -> bool:
+    """Tell whether a process that lives writes to the journal in this folder."""
+    for path in directory.glob("*.live"):
+        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+    return False
 
 
 class SegmentWriter:
     """One writer's end of the journal: appends records, rolls to the next segment when one is full.
 
     While the disk refuses or is slow, records wait in memory, `overflow_bytes` of them at most, and follow as soon
-    as a segment can be had; past that `append` raises StoreError and the caller goes on without recording.
+    as a segment can be had; past that `append` raises StoreError. The exchange that lost a record that way is
+    dropped, so that it cannot be taken for a whole one.
     """
 
     def __init__(
@@ -71,13 +91,20 @@ class SegmentWriter:
         self.error: StoreError | None = None
         """Why no segment can be had at present; None when all is well."""
         self._bytes = segment_bytes
+        # A record and the ROLLED one behind it have to fit into a segment.
+        self._longest = min(journal.MAX_PAYLOAD, (segment_bytes - len(MAGIC) - 2 * journal.HEADER_BYTES) & ~3)
         self._overflow_limit = overflow_bytes
         self._overflow: deque[tuple[int, int, int, bytes]] = deque()
         self._overflow_bytes = 0
         self._made = 1
         self._number = 1
-        self._map = _make_segment(segment_path(directory, writer, 1), segment_bytes)
-        self._at = len(_MAGIC)
+        self._alive = _lock(directory / f"{writer}.live")
+        try:
+            self._map = _make_segment(segment_path(directory, writer, 1), segment_bytes)
+        except BaseException:
+            os.close(self._alive)
+            raise
+        self._at = len(MAGIC)
         self._spares: deque[mmap.mmap] = deque()
         self._lock = threading.Lock()
         self._wanted = threading.Event()
@@ -89,19 +116,29 @@ class SegmentWriter:
     def append(self, kind: Kind, exchange: int, at_ns: int, payload: bytes = b"") -> None:
         """Store one event. When it returns, the event outlives this process, unless it had to wait in memory."""
         with self._lock:
-            if len(payload) <= journal.MAX_PAYLOAD:
-                self._put(kind, exchange, at_ns, payload)
-                return
-            last = (len(payload) - 1) // journal.MAX_PAYLOAD * journal.MAX_PAYLOAD
-            for at in range(0, last, journal.MAX_PAYLOAD):
-                piece = payload[at : at + journal.MAX_PAYLOAD]
-                self._put(kind | journal.MORE, exchange, at_ns, piece)
-            self._put(kind, exchange, at_ns, payload[last:])
+            if self._closed:
+                raise StoreError("the journal is closed; nothing more is recorded", path=self.directory)
+            try:
+                self._split(kind, exchange, at_ns, payload)
+            except StoreError:
+                if kind != Kind.REQUEST_HEAD:
+                    # Past the limit too: as many as there are exchanges under way, of a few bytes.
+                    self._wait(Kind.DROPPED, exchange, at_ns, b"the disk was full")
+                raise
+
+    def _split(self, kind: int, exchange: int, at_ns: int, payload: bytes) -> None:
+        longest = self._longest
+        if len(payload) > longest:
+            last = (len(payload) - 1) // longest * longest
+            for at in range(0, last, longest):
+                self._put(kind | journal.MORE, exchange, at_ns, payload[at : at + longest])
+            payload = payload[last:]
+        self._put(kind, exchange, at_ns, payload)
 
     @property
     def position(self) -> int:
         """How far the writing is, in bytes of the whole journal."""
-        return self._number * SEGMENT_BYTES + self._at
+        return (self._number - 1) * SEGMENT_BYTES + self._at
 
     @property
     def waiting_bytes(self) -> int:
@@ -111,13 +148,15 @@ class SegmentWriter:
     def _put(self, kind: int, exchange: int, at_ns: int, payload: bytes) -> None:
         if not self._overflow and self._store(kind, exchange, at_ns, payload):
             return
-        size = journal.record_bytes(len(payload))
-        if self._overflow_bytes + size > self._overflow_limit:
-            raise self.error or StoreError(
-                "the disk is too slow for the journal: records are lost", path=self.directory
-            )
+        if self._overflow_bytes + journal.record_bytes(len(payload)) > self._overflow_limit:
+            # A new one each time: one that is raised again and again keeps every traceback.
+            why = self.error.message if self.error else "the disk is too slow"
+            raise StoreError(f"records are lost: {why}", path=self.directory)
+        self._wait(kind, exchange, at_ns, payload)
+
+    def _wait(self, kind: int, exchange: int, at_ns: int, payload: bytes) -> None:
         self._overflow.append((kind, exchange, at_ns, payload))
-        self._overflow_bytes += size
+        self._overflow_bytes += journal.record_bytes(len(payload))
 
     def _store(self, kind: int, exchange: int, at_ns: int, payload: bytes) -> bool:
         # Room for a ROLLED record is always left, so that a reader need not guess where a segment ends.
@@ -126,7 +165,7 @@ class SegmentWriter:
                 return False
             journal.write_record(self._map, self._at, Kind.ROLLED, 0, at_ns, b"")
             self._map.close()
-            self._map, self._at = self._spares.popleft(), len(_MAGIC)
+            self._map, self._at = self._spares.popleft(), len(MAGIC)
             self._number += 1
             self._wanted.set()
         self._at = journal.write_record(self._map, self._at, kind, exchange, at_ns, payload)
@@ -137,7 +176,7 @@ class SegmentWriter:
             # An error is tried again every second: when the disk is back, so is recording.
             self._wanted.wait(1 if self.error else None)
             self._wanted.clear()
-            while len(self._spares) < _SPARES and not self._closed:
+            while bool(self._overflow) if self._closed else len(self._spares) < _SPARES:
                 try:
                     made = _make_segment(
                         segment_path(self.directory, self.writer, self._made + 1), self._bytes
@@ -149,134 +188,54 @@ class SegmentWriter:
                     self.error = None
                     self._made += 1
                     self._spares.append(made)
+                    # What waits is more than the spares hold, or it is stored; so this ends soon.
                     while self._overflow and self._store(*self._overflow[0]):
                         self._overflow_bytes -= journal.record_bytes(len(self._overflow.popleft()[3]))
             if self._closed:
                 return
 
     def close(self) -> None:
-        """Unmap; what was appended stays on disk for the reader."""
-        self._closed = True
+        """Store what waits, if the disk lets us, and unmap; what was appended stays on disk for the reader."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
         self._wanted.set()
         self._thread.join()
-        with self._lock:
-            self._map.close()
-            for spare in self._spares:
-                spare.close()
+        if self._overflow:
+            _log.error("journal.lost records=%d reason=%s", len(self._overflow), self.error)
+        self._map.close()
+        for spare in self._spares:
+            spare.close()
+        os.close(self._alive)
 
 
-class SegmentReader:
-    """The other end: yields one writer's records in order, behind a writer that may be alive.
-
-    `records()` returns when nothing more is there yet; call it again later. A record that is torn ends the journal
-    of a dead writer: nothing behind it can be trusted.
-    """
-
-    def __init__(self, directory: Path, writer: str) -> None:
-        """Start at the writer's oldest segment that is left."""
-        numbers = writers_in(directory).get(writer)
-        self.directory = directory
-        self.writer = writer
-        self.number = numbers[0] if numbers else 1
-        self._file: BinaryIO | None = None
-        self._at = len(_MAGIC)
-        self._data = b""
-        self._data_at = 0
-
-    def records(self) -> Iterator[tuple[Record, int, int]]:
-        """Yield (record, segment number, offset of the payload in that segment)."""
-        while True:
-            if self._file is None:
-                try:
-                    self._file = segment_path(self.directory, self.writer, self.number).open(
-                        "rb", buffering=0
-                    )
-                except FileNotFoundError:
-                    return
-            found = self._read()
-            if found is None:
-                return
-            if found.kind == Kind.ROLLED:
-                self._file.close()
-                self._file = None
-                self.number += 1
-                self._at, self._data, self._data_at = len(_MAGIC), b"", 0
-                continue
-            payload_at = self._at + journal.HEADER_BYTES
-            number = self.number
-            self._at = self._data_at + found.next_at
-            yield found, number, payload_at
-
-    def _read(self) -> Record | None:
-        """Read the record at the position, from the block at hand if it is whole there."""
-        found = journal.read_record(memoryview(self._data), self._at - self._data_at)
-        if isinstance(found, Record):
-            return found
-        assert self._file is not None
-        for size in (_BLOCK_BYTES, journal.MAX_PAYLOAD + journal.HEADER_BYTES):
-            self._data = os.pread(self._file.fileno(), size, self._at)
-            self._data_at = self._at
-            found = journal.read_record(memoryview(self._data), 0)
-            if found is not Torn.BROKEN:
-                break
-        return found if isinstance(found, Record) else None
-
-    @property
-    def position(self) -> int:
-        """How far the reading is, in bytes of the whole journal; comparable with the writer's `position`."""
-        return self.number * SEGMENT_BYTES + self._at
-
-    def close(self) -> None:
-        """Close the segment at hand."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-
-class PayloadFile:
-    """Reads payloads again that `records` named earlier; keeps the last segment open, since spans come in order."""
-
-    def __init__(self, directory: Path, writer: str) -> None:
-        self._directory = directory
-        self._writer = writer
-        self._number = 0
-        self._file: BinaryIO | None = None
-
-    def read(self, number: int, at: int, size: int) -> bytes:
-        """Return a payload; raises StoreError when it is not there any more."""
-        path = segment_path(self._directory, self._writer, number)
-        with as_store_error("read the journal", path):
-            if self._file is None or self._number != number:
-                self.close()
-                self._file = path.open("rb", buffering=0)
-                self._number = number
-            data = os.pread(self._file.fileno(), size, at)
-        if len(data) != size:
-            raise StoreError("the journal is shorter than it was", path=path)
-        return data
-
-    def close(self) -> None:
-        """Close the segment at hand."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+def _lock(path: Path) -> int:
+    with as_store_error("lock the journal", path):
+        handle = os.open(path, _OPEN_LOCK, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            os.close(handle)
+            if not isinstance(exc, BlockingIOError):
+                raise
+            raise StoreError(
+                "another process writes this journal; give each its own name", path=path
+            ) from exc
+    return handle
 
 
 def _make_segment(path: Path, size: int) -> mmap.mmap:
-    try:
+    with as_store_error("make a journal segment", path):
         handle = os.open(path, _OPEN_NEW, 0o600)
         try:
-            # posix_fallocate would leave the blocks to be converted at first touch, and macOS has none.
-            for at in range(0, size, len(_ZEROS)):
-                zeros = _ZEROS[: size - at]
-                if os.pwrite(handle, zeros, at) != len(zeros):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            os.pwrite(handle, _MAGIC, 0)
+            # posix_fallocate would leave the blocks to be converted at first touch, and macOS has none. In one
+            # call: behind each the interpreter lock has to be waited for, from a thread that does not rest.
+            whole, rest = divmod(size - len(MAGIC), len(_ZEROS))
+            write_all(handle, [MAGIC, *[_ZEROS] * whole, _ZEROS[:rest]])
             return mmap.mmap(handle, size)
         except OSError:
             path.unlink(missing_ok=True)
             raise
         finally:
             os.close(handle)
-    except OSError as exc:
-        raise StoreError(f"cannot make a journal segment: {exc.strerror}", path=path) from exc

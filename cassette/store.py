@@ -57,9 +57,14 @@ def create(path: Path, layout: Layout, *, append: bool, overwrite: bool) -> int:
     refused with StoreError, unless it is to be appended to (then it must be a cassette of the same layout, or
     have no content at all) or overwritten (then an empty one takes its place at once).
     """
+    return _create(path, layout, append=append, overwrite=overwrite)[0]
+
+
+def _create(path: Path, layout: Layout, *, append: bool, overwrite: bool) -> tuple[int, int]:
+    """Do as `create` says; return how many interactions and how many bytes there are."""
     make_private_folder(path.parent)
     if _create_new(path):
-        return 0
+        return 0, len(emitter.EMPTY_DOCUMENT)
     with as_store_error("open the cassette", path):
         if path.is_symlink() and not path.exists():
             raise StoreError("is a symlink to nothing; remove it or choose another --cassette", path=path)
@@ -68,12 +73,12 @@ def create(path: Path, layout: Layout, *, append: bool, overwrite: bool) -> int:
     if overwrite:
         # Written where a symlink points, as an editor would, so that the link stays.
         write_private_file(_target(path), emitter.EMPTY_DOCUMENT)
-        return 0
+        return 0, len(emitter.EMPTY_DOCUMENT)
     if not append:
         raise StoreError("exists already; use --append, --overwrite or another --cassette", path=path)
     if not os.access(path, os.W_OK):
         raise StoreError("is not writable; change its mode or choose another --cassette", path=path)
-    return _examine(path, layout)[0]
+    return _examine(path, layout)
 
 
 def _create_new(path: Path) -> bool:
@@ -176,8 +181,7 @@ class CassetteFile:
         return False
 
     def _open(self) -> None:
-        create(self.path, self.layout, append=True, overwrite=False)
-        self.count, size = _examine(self.path, self.layout)
+        self.count, size = _create(self.path, self.layout, append=True, overwrite=False)
         self._reopen()
         if self._end != size:
             self._end = -1  # so the next append looks again
@@ -269,14 +273,15 @@ def _is_torn(data: bytes, last: Announcement, layout: Layout) -> bool:
     system leaves after a power cut; anything else somebody wrote, and it is theirs.
     """
     tail = data[last.offset :]
-    if not 0 < len(tail) <= last.size or _count(data) is not None:
+    zeros = b"\0" in tail
+    if not 0 < len(tail) < last.size + zeros or _count(data) is not None:
         return False
     count = _count(data[: last.offset])
     if count is None:
         return False
     blank = Interaction(count, Request("", ""), Response("", 0))
     first_line = emitter.interaction_text(blank, layout)[0].partition(b"\n")[0] + b"\n"
-    return first_line.startswith(tail) or tail.startswith(first_line) or b"\0" in tail
+    return first_line.startswith(tail) or tail.startswith(first_line) or zeros
 
 
 def _count(data: bytes) -> int | None:

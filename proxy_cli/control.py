@@ -14,13 +14,17 @@ from typing import Any
 from urllib.parse import quote
 
 from addons.errors import ControlError, ProxyError, StartError
-from proxy_cli.messages import API, SessionRequest, error_from_json
+from proxy_cli.messages import API, SessionRequest, StoppingError, error_from_json
 from proxy_cli.places import Places
 
 _ANSWER_SECONDS = 900.0
 """A close waits for the drain and for the scribe."""
 _START_SECONDS = 30.0
 _LOOK_SECONDS = 0.02
+
+
+class _GoneError(ControlError):
+    """Nobody listens, or no longer."""
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -39,9 +43,12 @@ class Control:
 
     def __init__(self, places: Places) -> None:
         self.places = places
+        self._ensured = False
+        self._linger_seconds: float | None = None
 
     def is_running(self) -> bool:
         """Tell whether a daemon listens; a socket that a dead one left behind does not count."""
+        self._require_own_socket()
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             try:
                 probe.connect(str(self.places.socket))
@@ -60,9 +67,18 @@ class Control:
         return answer
 
     def open(self, request: SessionRequest) -> dict[str, Any]:
-        """Open a session; raises what the daemon reports."""
-        answer: dict[str, Any] = self._ask("POST", "/sessions", request.to_json())
-        return answer
+        """Open a session; raises what the daemon reports. One that is just ending is waited for, and replaced."""
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            try:
+                answer: dict[str, Any] = self._ask("POST", "/sessions", request.to_json())
+            except (StoppingError, _GoneError):
+                if not self._ensured or time.monotonic() > deadline:
+                    raise
+                time.sleep(_LOOK_SECONDS)
+                self.ensure_daemon(self._linger_seconds)
+            else:
+                return answer
 
     def close(self, name: str, drain_seconds: float | None = None) -> dict[str, Any]:
         """Close a session and return its summary."""
@@ -79,7 +95,20 @@ class Control:
                 return
             time.sleep(_LOOK_SECONDS)
 
+    def _require_own_socket(self) -> None:
+        """Refuse a folder that somebody else made where our socket should be (the temporary folder is shared)."""
+        folder = self.places.socket.parent
+        try:
+            owner = folder.stat().st_uid
+        except OSError:
+            return
+        if owner != os.getuid():
+            raise ControlError(
+                f"{folder} belongs to user {owner}, not to you; set WIRETAPE_HOME to a shorter path"
+            )
+
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        self._require_own_socket()
         connection = _UnixConnection(str(self.places.socket), _ANSWER_SECONDS)
         try:
             data = json.dumps(body).encode() if body is not None else None
@@ -87,7 +116,9 @@ class Control:
             response = connection.getresponse()
             answer = json.loads(response.read())
         except (FileNotFoundError, ConnectionRefusedError):
-            raise ControlError("no daemon is running; start one with: wiretape start") from None
+            raise _GoneError("no daemon is running; start one with: wiretape start") from None
+        except (BrokenPipeError, ConnectionResetError) as exc:
+            raise _GoneError(f"the daemon broke off; see: wiretape logs ({exc!r})") from exc
         except PermissionError as exc:
             raise ControlError(f"{self.places.socket} belongs to another user") from exc
         except (OSError, http.client.HTTPException, ValueError) as exc:
@@ -103,6 +134,7 @@ class Control:
 
         Raises StartError with the last line of what it said when it does not come up.
         """
+        self._ensured, self._linger_seconds = True, linger_seconds
         if self.is_running():
             return
         command = [sys.executable, "-P", "-m", "proxy_cli", "daemon", "--foreground"]

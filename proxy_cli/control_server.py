@@ -27,6 +27,8 @@ class ControlServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     """Serves `route` on a socket that only this user can reach (0600 in a folder 0700)."""
 
     daemon_threads = True
+    request_queue_size = 128
+    """Commands that are started at once; the default of 5 refuses some of them."""
 
     def __init__(self, path: Path, route: Route) -> None:
         """Bind; the caller holds the daemon's lock, so a socket that is there belongs to a dead daemon."""
@@ -41,6 +43,16 @@ class ControlServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         return connection, ("client", 0)
 
 
+def _parse(data: bytes) -> dict[str, Any]:
+    try:
+        body = json.loads(data) if data else {}
+    except ValueError as exc:
+        raise ControlError(f"the request is not JSON: {exc}") from exc
+    if not isinstance(body, dict):
+        raise ControlError("the request is not a JSON object")
+    return body
+
+
 class _Handler(BaseHTTPRequestHandler):
     server: ControlServer
     server_version = "wiretape"
@@ -49,10 +61,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         status = 200
         try:
-            length = int(self.headers.get("Content-Length") or 0)
-            if length > _LONGEST_REQUEST:
-                raise ControlError("the request is too long")
-            body = json.loads(self.rfile.read(length)) if length else {}
+            length = self.headers.get("Content-Length") or "0"
+            if not length.isdecimal() or int(length) > _LONGEST_REQUEST:
+                self.close_connection = True  # what follows is no request
+                raise ControlError("the request is too long, or does not say how long it is")
+            body = _parse(self.rfile.read(int(length)))
             answer = self.server.route(self.command, unquote(self.path), body)
         except (ProxyError, CassetteError) as exc:
             status, answer = 409, error_to_json(exc)

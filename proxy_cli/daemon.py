@@ -18,17 +18,21 @@ from types import FrameType
 from typing import Any
 
 from addons.errors import ControlError, StartError
-from cassette.files import as_store_error, make_private_folder
+from cassette.files import as_store_error
 from cassette.scribe import recover
 from proxy_cli import __version__
 from proxy_cli.ca import ensure_ca
+from proxy_cli.control import Control
 from proxy_cli.control_server import ControlServer
 from proxy_cli.messages import API, SessionRequest
 from proxy_cli.places import Places
+from proxy_cli.private import PrivateFolder
 from proxy_cli.registry import Registry
 
 _log = logging.getLogger(__name__)
 _TICK_SECONDS = 1.0
+_LOCK_SECONDS = 10.0
+_LOOK_SECONDS = 0.02
 _LOG_BYTES = 5 << 20
 
 
@@ -57,14 +61,17 @@ class Daemon:
         path = self._places.lock
         with as_store_error("lock the home", path):
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            pid = os.pread(handle, 20, 0).decode(errors="replace").strip()
-            os.close(handle)
-            raise StartError(
-                f"a daemon is running already (pid {pid}); see: wiretape status, or stop it: wiretape daemon stop"
-            ) from None
+        deadline = time.monotonic() + _LOCK_SECONDS
+        while not _try_lock(handle):
+            # Who has the lock and does not listen is about to: or it has just ended and is nearly gone.
+            if Control(self._places).is_running() or time.monotonic() > deadline:
+                pid = os.pread(handle, 20, 0).decode(errors="replace").strip()
+                os.close(handle)
+                raise StartError(
+                    f"a daemon is running already (pid {pid}); see: wiretape status,"
+                    " or stop it: wiretape daemon stop"
+                )
+            time.sleep(_LOOK_SECONDS)
         os.ftruncate(handle, 0)
         os.pwrite(handle, str(os.getpid()).encode(), 0)
         return handle
@@ -77,7 +84,7 @@ class Daemon:
                 done.name, done.interactions, done.interrupted, done.problem,
             )  # fmt: skip
         self._registry = registry = Registry(self._places.journals, ca.directory)
-        make_private_folder(self._places.socket.parent)
+        PrivateFolder(self._places.socket.parent).close()
         server = ControlServer(self._places.socket, self._route)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_signal)
@@ -103,9 +110,12 @@ class Daemon:
             threading.Thread(target=registry.close, args=(name,), daemon=True).start()
         if len(registry):
             self._busy_at = time.monotonic()
-        elif self._linger_seconds is not None and time.monotonic() - self._busy_at > self._linger_seconds:
+        elif self._has_lingered() and registry.retire():
             _log.info("daemon.idle seconds=%s", self._linger_seconds)
             self._stop.set()
+
+    def _has_lingered(self) -> bool:
+        return self._linger_seconds is not None and time.monotonic() - self._busy_at > self._linger_seconds
 
     def _route(self, method: str, path: str, body: dict[str, Any]) -> Any:
         assert self._registry is not None
@@ -137,10 +147,18 @@ class Daemon:
         }
 
 
+def _try_lock(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
 def run_daemon(places: Places, *, linger_seconds: float | None, log_level: str, to_stderr: bool) -> None:
     """Be the daemon until it ends; raises StartError when there is one already."""
     os.umask(0o077)
-    make_private_folder(places.home)
+    PrivateFolder(places.home).close()
     _set_up_log(places.log, log_level, to_stderr)
     Daemon(places, linger_seconds).run()
 

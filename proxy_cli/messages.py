@@ -20,8 +20,13 @@ from cassette.errors import CassetteError
 API = 1
 """Both sides must speak the same; it grows when a message changes its meaning."""
 
+
+class StoppingError(StartError):
+    """The daemon takes no more sessions, because it ends; another one can be started in a moment."""
+
+
 _KINDS: dict[str, type[ProxyError]] = {
-    kind.__name__: kind for kind in (ConfigError, ControlError, ProxyError, StartError)
+    kind.__name__: kind for kind in (ConfigError, ControlError, ProxyError, StartError, StoppingError)
 }
 
 

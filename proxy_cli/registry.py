@@ -28,10 +28,12 @@ from cassette.headerfilter import HeaderPolicy
 from cassette.model import Layout
 from cassette.recording import Recording
 from cassette.wire import HostField
-from proxy_cli.messages import SessionRequest
+from proxy_cli.messages import SessionRequest, StoppingError
 
 _log = logging.getLogger(__name__)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_COUNTS_SECONDS = 0.5
+"""The scribe may be at a long body; `status` does not wait for it."""
 _FINISH_SECONDS = 600.0
 """How long the scribe may take for what is left in a journal."""
 
@@ -113,7 +115,7 @@ class Registry:
 
     def _refuse_twice(self, request: SessionRequest) -> None:
         if self._stopping:
-            raise StartError("the daemon is stopping; try again in a moment")
+            raise StoppingError("the daemon is stopping; try again in a moment")
         if request.name in self._sessions:
             raise StartError(
                 f"session {request.name!r} is open already; stop it with: wiretape stop {request.name},"
@@ -202,6 +204,12 @@ class Registry:
         _log.info("session.closed session=%s", name)
         return self.status_of(session)
 
+    def retire(self) -> bool:
+        """Take no more sessions, unless one is open or just being opened; tell whether that is so from now on."""
+        with self._lock:
+            self._stopping = self._stopping or not self._sessions
+            return self._stopping
+
     def close_all(self) -> None:
         """Close every session, all draining at once, and end the children."""
         with self._lock:
@@ -220,15 +228,22 @@ class Registry:
             self.close(name)
 
     def refresh(self) -> None:
-        """Ask the children for their counters."""
-        with contextlib.suppress(ControlError):
-            traffic = self._worker.call("counts", timeout_seconds=2)
-            written = self._scribe.call("counts", timeout_seconds=2)
-            with self._lock:
-                for session in self._sessions.values():
-                    if session.request.name in traffic:
-                        self._add_traffic(session, traffic[session.request.name])
-                    session.written = written.get(str(session.directory), session.written)
+        """Ask the children for their counters; one that is busy keeps what it said last."""
+        traffic = self._counts_of(self._worker)
+        written = self._counts_of(self._scribe)
+        with self._lock:
+            for session in self._sessions.values():
+                if session.request.name in traffic:
+                    self._add_traffic(session, traffic[session.request.name])
+                session.written = written.get(str(session.directory), session.written)
+
+    @staticmethod
+    def _counts_of(child: Child) -> dict[str, Any]:
+        try:
+            answer: dict[str, Any] = child.call("counts", timeout_seconds=_COUNTS_SECONDS)
+        except ControlError:
+            return {}
+        return answer
 
     @staticmethod
     def _add_traffic(session: Session, counted: dict[str, Any]) -> None:
@@ -274,7 +289,11 @@ class Registry:
     def orphans(self) -> list[str]:
         """Return the sessions whose owner has died without closing them."""
         with self._lock:
-            owners = {name: session.request.owner_pid for name, session in self._sessions.items()}
+            owners = {
+                name: session.request.owner_pid
+                for name, session in self._sessions.items()
+                if not session.closing
+            }
         return [name for name, pid in owners.items() if pid is not None and not _is_alive(pid)]
 
     def pids(self) -> dict[str, int]:
@@ -307,6 +326,8 @@ class Registry:
             gone = self._writer
             self._worker = self._start_worker()
             for session in self._sessions.values():
+                if session.closing:  # its listener is closed for good
+                    continue
                 session.gone_writers.append(gone)
                 counted = {k: v for k, v in session.traffic.items() if k in _KEPT_COUNTERS}
                 session.before = counted

@@ -37,12 +37,12 @@ def stopped(summary: dict[str, Any]) -> str:
         lines.append(f"{summary['name']}: {recorded} in {shown(summary['cassette'])}")
         if summary["interrupted"]:
             where = shown(str(interrupted_path(Path(summary["cassette"]))))
-            cut = f", {summary['cut']} of them cut by the deadline" if summary["cut"] else ""
-            lines.append(f"  {summary['interrupted']} interrupted{cut}: {where}")
+            lines.append(f"  {summary['interrupted']} interrupted: {where}")
     missing = summary["not_recorded"]
     lines.extend(
         f"  {text}"
         for text in (
+            summary["cut"] and f"{count(summary['cut'], 'exchange')} cut by the deadline",
             missing["websockets"] and f"{count(missing['websockets'], 'WebSocket')} passed, not recorded",
             missing["too_long"]
             and f"{count(missing['too_long'], 'body', 'bodies')} past max_body, not recorded",

@@ -40,11 +40,13 @@ def run_command(control: Control, command: list[str], name: str | None, options:
     stem = name or re.sub(r"[^A-Za-z0-9._-]+", "-", Path(command[0]).stem).strip("-.") or "command"
     environment = _open(control, stem, options)
     session = environment["WIRETAPE_SESSION"]
+    status = _wait_for(command, environment)
     try:
-        status = _wait_for(command, environment)
-    finally:
         summary = control.close(session)
-        click.echo(f"wiretape: {render.stopped(summary)}", err=True)
+    except ProxyError as exc:
+        click.echo(f"wiretape: {exc}; what was recorded is finished by: wiretape recover", err=True)
+        return status
+    click.echo(f"wiretape: {render.stopped(summary)}", err=True)
     if not (summary["interactions"] or summary["interrupted"]) and summary["cassette"]:
         click.echo(_nothing_came(summary), err=True)
     return status
@@ -74,7 +76,11 @@ def _open(control: Control, stem: str, options: dict[str, Any]) -> dict[str, str
 
 
 def _wait_for(command: list[str], environment: Mapping[str, str]) -> int:
-    process = subprocess.Popen(command, env=environment)
+    try:
+        process = subprocess.Popen(command, env=environment)
+    except OSError as exc:  # a script without its interpreter, a file that is no program: seen only now
+        click.echo(f"wiretape: {command[0]}: cannot be executed: {exc.strerror}", err=True)
+        return _NOT_EXECUTABLE
     with _passing_signals_to(process):
         status = process.wait()
     return status if status >= 0 else 128 - status

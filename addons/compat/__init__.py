@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import logging
 
+from addons.compat.backpressure import bound_http2
+from addons.compat.bodies import read_trailers
+from addons.compat.closing import end_after_crash, has_crashed, pass_ends_on
+from addons.compat.connecting import limit_connecting
 from addons.compat.connections import (
     accept_on,
     connections_on,
@@ -20,9 +24,14 @@ from addons.compat.connections import (
     trusted_ca,
     tunnel_layer,
     upstream_proxy_layer,
+    was_reset,
+    watch_end,
 )
+from addons.compat.goaway import survive_goaway
 from addons.compat.http1 import frame_requests
-from addons.compat.streams import BLAME, ERROR_HEADER, own_response, patch_streams
+from addons.compat.informational import forward_informational
+from addons.compat.reading import hold_reading
+from addons.compat.streams import BLAME, ERROR_HEADER, own_response, patch_streams, was_reached
 
 __all__ = [
     "BLAME",
@@ -30,6 +39,7 @@ __all__ = [
     "accept_on",
     "connections_on",
     "cut",
+    "has_crashed",
     "install",
     "last_activity",
     "lift_connection_cap",
@@ -39,6 +49,9 @@ __all__ = [
     "trusted_ca",
     "tunnel_layer",
     "upstream_proxy_layer",
+    "was_reached",
+    "was_reset",
+    "watch_end",
 ]
 
 _log = logging.getLogger(__name__)
@@ -47,6 +60,14 @@ _PATCHES = (
     ("who broke an exchange off, and errors in the proxy's own words", patch_streams),
     ("bodies of unknown length from HTTP/2 clients to HTTP/1 upstreams", frame_requests),
     ("no end of a silent connection after ten minutes", lift_idle_timeout_of_11),
+    ("an upstream that is not there is given up", limit_connecting),
+    ("upstreams that are read while they are written to", hold_reading),
+    ("HTTP/2 clients that do not read make their upstream wait", bound_http2),
+    ("ends of connections, in order or broken, reach the client as they were", pass_ends_on),
+    ("a client is let go when mitmproxy crashes", end_after_crash),
+    ("HTTP/1 trailers, and broken bodies told from whole ones", read_trailers),
+    ("interim responses", forward_informational),
+    ("streams that outlive a GOAWAY", survive_goaway),
 )
 
 

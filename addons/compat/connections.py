@@ -15,10 +15,16 @@ from mitmproxy.proxy.layers.http._upstream_proxy import HttpUpstreamProxy
 
 _SILENCE_SECONDS = 24 * 3600
 _CONNECTIONS = 1000
+_READER = "wiretape_reader"
 
 
 def set_options(opts: options.Options) -> None:
-    """Set what only some versions know: `tcp_timeout` is an option from mitmproxy 12.2.1."""
+    """Set what only some versions know: `tcp_timeout` is an option from mitmproxy 12.2.1.
+
+    No HTTP/2 PING every 58 s: some servers end a connection for it (gRPC's, "too_many_pings") that a client's own
+    would have kept. TCP keeps idle connections alive, see reading.py.
+    """
+    opts.update(http2_ping_keepalive=0)
     if "tcp_timeout" in opts:
         opts.update(tcp_timeout=_SILENCE_SECONDS)
 
@@ -61,6 +67,20 @@ def cut(handler: server.ConnectionHandler) -> None:
     transport = handler.transports.get(handler.client)
     if transport is not None and transport.handler is not None:
         transport.handler.cancel("cut by wiretape")
+
+
+def watch_end(proxyserver: Proxyserver, client: connection.Client, upstream: connection.Server) -> None:
+    """Keep what tells later how an upstream's connection ended; mitmproxy takes RST for FIN (proxy/server.py:288)."""
+    handler = proxyserver.connections.get(client.id)
+    transport = handler.transports.get(upstream) if handler is not None else None
+    if transport is not None:
+        upstream.__dict__[_READER] = transport.reader
+
+
+def was_reset(upstream: connection.Server) -> bool:
+    """Tell whether a connection that is watched ended with an error rather than with FIN."""
+    reader = upstream.__dict__.get(_READER)
+    return isinstance(reader, asyncio.StreamReader) and reader.exception() is not None
 
 
 @contextlib.contextmanager

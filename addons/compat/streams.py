@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from mitmproxy import http
 from mitmproxy.proxy import commands
-from mitmproxy.proxy.layers.http import HttpStream, SendHttp
+from mitmproxy.proxy.layers.http import HttpLayer, HttpStream, SendHttp
 from mitmproxy.proxy.layers.http._events import (
     RequestProtocolError,
     ResponseData,
@@ -49,6 +49,15 @@ def patch_streams() -> None:
         invalid = yield from _in_our_words(self, check_invalid(self, request), blame="proxy")
         return invalid
 
+    register = HttpLayer.register_connection
+
+    def register_connection(self: HttpLayer, command: Any) -> Commands:
+        yield from register(self, command)
+        command.connection.error = (
+            None  # for the same reason; this one is not the first on its client connection
+        )
+
+    HttpLayer.register_connection = register_connection  # type: ignore[method-assign]
     handle_protocol_error._wiretape = True  # type: ignore[attr-defined]
     HttpStream.handle_protocol_error = handle_protocol_error  # type: ignore[method-assign]
     HttpStream.check_invalid = checked  # type: ignore[method-assign]
@@ -99,12 +108,20 @@ def _error_response(stream: HttpStream, event: Any) -> Iterator[Any]:
     yield ResponseEndOfMessage(stream.stream_id)
 
 
+def was_reached(flow: http.HTTPFlow) -> bool:
+    """Tell whether the upstream was connected to, TLS included; a connection that is closed by now counts."""
+    server = flow.server_conn
+    if flow.request.scheme == "https":
+        return server.timestamp_tls_setup is not None
+    return server.timestamp_tcp_setup is not None
+
+
 def own_response(flow: http.HTTPFlow, status: int, message: str) -> http.Response:
     """Return the proxy's own answer to a request it could not serve, in JSON where the request was JSON."""
     where = f"{flow.request.host}:{flow.request.port}"
     if status >= 500:
         code, text = "upstream_unreachable", f"wiretape: no answer from {where}: {message}"
-        if flow.server_conn.connected or flow.metadata.get(BLAME) == "proxy":
+        if was_reached(flow) or flow.metadata.get(BLAME) == "proxy":
             code, text = "upstream_broke_off", f"wiretape: {where} broke the exchange off: {message}"
     else:
         code, text = "request_refused", f"wiretape: refused the request: {message}"

@@ -43,9 +43,7 @@ def _echo(received: Received, reply: Reply) -> None:
 
 
 @BOTH_PROTOCOLS
-def test_requests_on_one_connection_are_recorded_in_order(
-    alpn: tuple[str, ...], wiretape: InProcess
-) -> None:
+def test_requests_on_one_connection_are_recorded_in_order(alpn: tuple[str, ...], wiretape: InProcess) -> None:
     bodies = [b"%d" % number * 1000 for number in range(5)]
     with Upstream(_echo, alpn=alpn) as upstream:
         session = wiretape.open(*upstream.options())
@@ -77,34 +75,6 @@ def test_request_body_arrives_with_its_framing(
     assert received.header("content-length") == (None if chunked else str(len(body)))
     (one,) = interactions(session.cassette.read_bytes())
     assert (one.request_body, one.request_length) == (body, 0 if chunked else len(body))
-
-
-def test_upstream_has_the_request_body_piece_by_piece(wiretape: InProcess) -> None:
-    first = Gate("the first piece of the request at the upstream")
-
-    def script(received: Received, reply: Reply) -> None:
-        assert received.body == b"first second"
-        whole(200, [], b"ok")(received, reply)
-
-    # The scripted upstream reads a request whole, so what stands in the way of the second piece is its answer
-    # to `Expect`: it comes only when the head has passed.
-    with Upstream(script, alpn=HTTP_1_ONLY) as upstream:
-        session = wiretape.open(*upstream.options())
-        client = Http1(tunnel(session, HOST))
-        client.send(
-            f"POST /v1 HTTP/1.1\r\nHost: {HOST}\r\nExpect: 100-continue\r\n"
-            "Transfer-Encoding: chunked\r\n\r\n".encode()
-        )
-        assert client.answer().status == 100
-        first.open()
-        client.send(b"6\r\nfirst \r\n")
-        client.send(b"6\r\nsecond\r\n0\r\n\r\n")
-        assert client.answer().body == b"ok"
-        client.close()
-        wiretape.close(session)
-
-    (one,) = interactions(session.cassette.read_bytes())
-    assert one.request_body == b"first second"
 
 
 @BOTH_PROTOCOLS

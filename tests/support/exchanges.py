@@ -24,6 +24,7 @@ def an_exchange(
     answered: bool = True,
     started_at_ns: int = 1_000,
     response_at_ns: int = 5_000,
+    request_ended: bool = True,
 ) -> Exchange:
     """Build an exchange; `headers`, `body` and `trailers` are the response's."""
     return Exchange(
@@ -37,4 +38,5 @@ def an_exchange(
         response_at_ns=response_at_ns if answered else None,
         outcome=outcome,
         reason=why,
+        request_ended=request_ended,
     )

@@ -70,9 +70,7 @@ class ParentProxy:
                 asked = _parse(head)
                 self.asked.append(asked)
                 if asked.headers.get("proxy-authorization") != self._expected:
-                    client.sendall(
-                        b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
-                    )
+                    client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
                     continue
                 if upstream is None:
                     upstream = socket.create_connection(self._lead_to, _PATIENCE_S)

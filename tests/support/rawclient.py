@@ -87,7 +87,13 @@ class Http1:
         self.sock.sendall(data)
 
     def ask(
-        self, method: str, target: str, headers: Pairs = (), body: bytes = b"", *, host: str = "api.openai.com"
+        self,
+        method: str,
+        target: str,
+        headers: Pairs = (),
+        body: bytes = b"",
+        *,
+        host: str = "api.openai.com",
     ) -> Answer:
         """Send a request with a Content-Length if it has a body, and read the answer."""
         length = [("Content-Length", str(len(body)))] if body else []

@@ -87,7 +87,10 @@ def _read_request(wire: Wire, protocol: h11.Connection, number: int) -> Received
     head: h11.Request | None = None
     body = bytearray()
     while True:
-        event = protocol.next_event()
+        try:
+            event = protocol.next_event()
+        except h11.RemoteProtocolError:
+            return None  # the client left in the middle of its request
         if event is h11.NEED_DATA:
             if protocol.they_are_waiting_for_100_continue:
                 wire.send(protocol.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from tests.support.scripts import DEADLINE_S
@@ -21,3 +23,13 @@ def until(what: str, look: Callable[[], _Value], deadline_s: float = DEADLINE_S)
             raise AssertionError(f"waited {deadline_s:.0f} s in vain for this: {what}")
         time.sleep(_LOOK_S)
     return found
+
+
+def has_ended(pid: int) -> bool:
+    """Tell whether a process is no more; one that is dead and not yet reaped by its parent counts as ended."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    state = Path(f"/proc/{pid}/stat")
+    return state.exists() and state.read_text().rpartition(")")[2].split()[0] == "Z"

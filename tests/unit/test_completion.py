@@ -37,6 +37,12 @@ def test_a_body_that_reached_its_content_length_is_whole(outcome: Outcome) -> No
     assert not is_whole(left_at(b"h", length, outcome), LIMIT)
 
 
+def test_a_whole_answer_to_half_a_request_is_not_a_whole_exchange() -> None:
+    length: HeaderPairs = (("content-length", "2"),)
+    half = an_exchange(headers=length, body=b"hi", outcome=Outcome.CLIENT_LEFT, request_ended=False)
+    assert not is_whole(half, LIMIT)
+
+
 def test_an_answer_that_said_it_was_empty_is_whole() -> None:
     assert is_whole(left_at(b"", (("Content-Length", "0"),)), LIMIT)
 

@@ -1,0 +1,93 @@
+"""The two cassettes that a session writes, NAME.yaml and NAME.interrupted.yaml, and the folder of its journal."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+
+from cassette.errors import CassetteError
+from cassette.files import interrupted_path
+from cassette.model import Interaction
+from cassette.recording import Recording
+from cassette.segments import segment_path, writers_in
+from cassette.store import CassetteFile, load
+
+_CASSETTE_LEDGER = "cassette.ledger"
+_INTERRUPTED_LEDGER = "interrupted.ledger"
+
+
+class SessionFiles:
+    """Where a session's interactions go. Opened when it is first needed, and again after an error."""
+
+    def __init__(self, directory: Path, recording: Recording) -> None:
+        """Only remember what is meant; the ledgers lie in the session's folder."""
+        self._directory = directory
+        self._recording = recording
+        self._cassette: CassetteFile | None = None
+        self._interrupted: CassetteFile | None = None
+        self.interactions = 0
+        """How many interactions of this session the cassette got."""
+        self.interrupted = 0
+        """How many NAME.interrupted.yaml got."""
+
+    def open(self) -> None:
+        """Open what is there; raises StoreError when a cassette cannot be written."""
+        if self._cassette is not None:
+            return
+        # First, so that what is in it is known before anything is written.
+        if (self._directory / _INTERRUPTED_LEDGER).exists():
+            self._open_interrupted()
+        ledger = self._directory / _CASSETTE_LEDGER
+        self._cassette = CassetteFile(self._recording.cassette, ledger, self._recording.layout)
+        self.interactions = len(self._cassette.done)
+
+    def _open_interrupted(self) -> CassetteFile:
+        if self._interrupted is None:
+            path = interrupted_path(self._recording.cassette)
+            layout = self._recording.layout
+            with contextlib.suppress(CassetteError):  # opening it says what is wrong
+                if path.exists() and (there := load(path)).interactions:
+                    layout = there.layout  # of an earlier session; not worth stopping this one
+            self._interrupted = CassetteFile(path, self._directory / _INTERRUPTED_LEDGER, layout)
+            self.interrupted = len(self._interrupted.done)
+        return self._interrupted
+
+    def has(self, writer: str, exchange: int) -> bool:
+        """Tell whether an exchange was written before the files were opened."""
+        return any(
+            file is not None and (writer, exchange) in file.done
+            for file in (self._cassette, self._interrupted)
+        )
+
+    def append(self, writer: str, exchange: int, interaction: Interaction) -> None:
+        """Write an interaction to the file that it belongs to; raises StoreError, and can be called again."""
+        assert self._cassette is not None
+        if interaction.interrupted:
+            self._open_interrupted().append(writer, exchange, interaction)
+            self.interrupted += 1
+        else:
+            self._cassette.append(writer, exchange, interaction)
+            self.interactions += 1
+
+    def sync(self) -> None:
+        """Make what was written survive a power cut."""
+        for file in (self._cassette, self._interrupted):
+            if file is not None:
+                file.sync()
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in (self._cassette, self._interrupted):
+            if file is not None:
+                file.close()
+        self._cassette = self._interrupted = None
+
+
+def delete_session(directory: Path) -> None:
+    """Delete a session's folder in an order that a crash may interrupt: the ledgers outlive the journal."""
+    with contextlib.suppress(OSError, CassetteError):
+        for name, numbers in writers_in(directory).items():
+            for number in numbers:
+                segment_path(directory, name, number).unlink(missing_ok=True)
+        shutil.rmtree(directory)

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import pytest
+
+from cassette import journal
+from cassette.exchange import Exchange, Outcome
+from cassette.journal import Kind, Record
+from cassette.lifecycle import INLINE_BYTES, Assembler, Body, Dropped, Finished, Span
+from tests.support.journals import Take
+
+
+def feed(assembler: Assembler, *records: tuple[int, int, int, bytes]) -> list[Finished | Dropped]:
+    """Feed records as if each lay at offset 0 of segment 1."""
+    done = []
+    for kind, number, at_ns, payload in records:
+        record = Record(kind & ~journal.MORE, number, at_ns, bool(kind & journal.MORE), payload, 0)
+        result = assembler.feed(record, 1, 0)
+        if result is not None:
+            done.append(result)
+    return done
+
+
+def no_span(span: Span) -> bytes:
+    raise AssertionError(f"nothing to be read at {span}")
+
+
+def finished(result: Finished | Dropped) -> Exchange:
+    assert isinstance(result, Finished)
+    return result.draft.exchange(no_span)
+
+
+def test_an_exchange_is_put_together() -> None:
+    take = Take(3, (b"one ", b"two"))
+
+    (result,) = feed(Assembler(), *take.records())
+
+    assert finished(result) == take.exchange
+
+
+def test_exchanges_may_interleave() -> None:
+    first, second = Take(1, (b"a", b"b")), Take(2, (b"c", b"d"))
+    mixed = [record for pair in zip(first.records(), second.records(), strict=True) for record in pair]
+
+    results = feed(Assembler(), *mixed)
+
+    assert [finished(result) for result in results] == [first.exchange, second.exchange]
+
+
+def test_an_answer_that_ends_before_the_request_does_not_end_the_exchange() -> None:
+    head, data, end, *answer = Take(1).records()
+    assembler = Assembler()
+
+    assert feed(assembler, head, data, *answer) == []
+    (result,) = feed(assembler, end)
+
+    assert finished(result) == Take(1).exchange
+
+
+def test_trailers_of_both_sides_are_kept() -> None:
+    records = list(Take(1).records())
+    trailers = (("grpc-status", "0"),)
+    records[2] = (Kind.REQUEST_END, 1, 1, journal.encode_trailers((("a", "b"),)))
+    records[-1] = (Kind.RESPONSE_END, 1, 1, journal.encode_trailers(trailers))
+
+    exchange = finished(*feed(Assembler(), *records))
+
+    assert exchange.request_trailers == (("a", "b"),)
+    assert exchange.response_trailers == trailers
+
+
+def test_a_head_over_several_records_is_joined() -> None:
+    records = list(Take(1).records())
+    head = records[0][3]
+    pieces = [
+        (Kind.REQUEST_HEAD | journal.MORE, 1, 1000, head[:10]),
+        (Kind.REQUEST_HEAD | journal.MORE, 1, 1000, head[10:20]),
+        (Kind.REQUEST_HEAD, 1, 1000, head[20:]),
+    ]
+
+    (result,) = feed(Assembler(), *pieces, *records[1:])
+
+    assert finished(result) == Take(1).exchange
+
+
+def test_a_body_over_several_records_is_joined() -> None:
+    records = list(Take(1, (b"one ", b"two")).records())
+    kind, number, at_ns, payload = records[4]
+    (result,) = feed(Assembler(), *records[:4], (kind | journal.MORE, number, at_ns, payload), *records[5:])
+
+    assert finished(result) == Take(1, (b"one ", b"two")).exchange
+
+
+def test_a_failure_ends_an_exchange_with_what_there_is() -> None:
+    take = Take(1, (b"half",), outcome=Outcome.UPSTREAM_RESET, reason="after 4 bytes")
+
+    (result,) = feed(Assembler(), *take.records())
+
+    assert finished(result) == take.exchange
+
+
+def test_a_failure_before_the_answer_leaves_no_response() -> None:
+    head, *_ = Take(1).records()
+    failed = (Kind.FAILED, 1, 5, journal.encode_failure(Outcome.CLIENT_LEFT, ""))
+
+    exchange = finished(*feed(Assembler(), head, failed))
+
+    assert exchange.response is None
+    assert exchange.response_at_ns is None
+    assert exchange.outcome is Outcome.CLIENT_LEFT
+
+
+def test_a_dropped_exchange_is_forgotten() -> None:
+    assembler = Assembler()
+
+    results = feed(assembler, *Take(1).records(ended=False), (Kind.DROPPED, 1, 5, b"websocket"))
+
+    assert results == [Dropped(1, "websocket")]
+    assert len(assembler) == 0
+    assert feed(assembler, (Kind.RESPONSE_END, 1, 6, b"")) == []
+
+
+def test_records_of_an_exchange_whose_begin_is_gone_are_ignored() -> None:
+    assert feed(Assembler(), *list(Take(1).records())[1:]) == []
+
+
+def test_records_of_an_unknown_kind_are_ignored() -> None:
+    head, *rest = Take(1).records()
+
+    (result,) = feed(Assembler(), head, (77, 1, 1, b"?"), *rest)
+
+    assert finished(result) == Take(1).exchange
+
+
+def test_a_record_that_makes_no_sense_is_an_error_of_its_exchange_alone() -> None:
+    assembler = Assembler()
+    feed(assembler, *Take(1).records(ended=False), *Take(2).records(ended=False))
+
+    with pytest.raises(ValueError, match="Expecting"):
+        feed(assembler, (Kind.FAILED, 1, 1, b"no json"))
+    assembler.forget(1)
+
+    assert feed(assembler, (Kind.RESPONSE_END, 1, 1, b"")) == []
+    assert len(feed(assembler, (Kind.RESPONSE_END, 2, 1, b""))) == 1
+
+
+def test_giving_up_ends_what_is_under_way() -> None:
+    assembler = Assembler()
+    feed(assembler, *Take(1).records(ended=False), *Take(2).records(), *Take(3).records(ended=False))
+
+    given_up = [finished(result) for result in assembler.give_up(Outcome.CRASHED, "it died")]
+
+    assert [(one.request.url[-1], one.outcome, one.reason) for one in given_up] == [
+        ("1", Outcome.CRASHED, "it died"),
+        ("3", Outcome.CRASHED, "it died"),
+    ]
+    assert len(assembler) == 0
+
+
+def test_the_oldest_segment_is_that_of_the_oldest_exchange_under_way() -> None:
+    assembler = Assembler()
+    for segment, take in ((4, Take(1)), (6, Take(2))):
+        for kind, number, at_ns, payload in take.records(ended=False):
+            assembler.feed(Record(kind, number, at_ns, False, payload, 0), segment, 0)  # noqa: FBT003
+
+    assert assembler.oldest_segment == 4
+    feed(assembler, (Kind.RESPONSE_END, 1, 1, b""))
+    assert assembler.oldest_segment == 6
+    feed(assembler, (Kind.RESPONSE_END, 2, 1, b""))
+    assert assembler.oldest_segment is None
+
+
+def test_of_a_long_body_only_the_place_is_kept() -> None:
+    body = Body()
+    body.add(b"a" * INLINE_BYTES, Span(1, 10, INLINE_BYTES))
+    body.add(b"b", Span(1, 20, 1))
+    body.add(b"cc", Span(2, 30, 2))
+
+    assert body.pieces[1:] == [Span(1, 20, 1), Span(2, 30, 2)]
+    assert (
+        body.join({Span(1, 20, 1): b"b", Span(2, 30, 2): b"cc"}.__getitem__) == b"a" * INLINE_BYTES + b"bcc"
+    )
+    assert body.size == INLINE_BYTES + 3
