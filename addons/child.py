@@ -55,6 +55,10 @@ class Child:
         """The process id."""
         return self._process.pid
 
+    def is_alive(self) -> bool:
+        """Tell whether the process runs."""
+        return self._process.poll() is None
+
     def call(self, do: str, *, timeout_seconds: float = 30.0, **arguments: Any) -> Any:
         """Send a request and return its result.
 
@@ -89,9 +93,14 @@ class Child:
     def _read_answers(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            message = json.loads(line)
+            try:
+                message = json.loads(line)
+                number = message["id"]
+            except (ValueError, TypeError, KeyError):  # a library that prints; not even its text is logged
+                _log.warning("child.chatter name=%s bytes=%d", self.name, len(line))
+                continue
             with self._lock:
-                answer = self._waiting.get(message["id"])
+                answer = self._waiting.get(number)
             if answer is not None:
                 answer.message = message
                 answer.there.set()

@@ -183,6 +183,9 @@ class Recorder:
                 if flight.exchange is not None and not flight.exchange.closed:
                     outcome = Outcome.CUT if flight.exchange.being_cut else Outcome.CLIENT_LEFT
                     reason = f"after {flight.exchange.response_bytes} bytes of body"
+                    if compat.has_crashed(client):
+                        outcome, reason = Outcome.CRASHED, "mitmproxy failed; see the log"
+                        session.failed("mitmproxy", RuntimeError())
                     flight.exchange.end(Kind.FAILED, journal.encode_failure(outcome, reason))
 
     @_guarded
@@ -242,7 +245,8 @@ def _outcome(flow: http.HTTPFlow, exchange: LiveExchange) -> tuple[Outcome | Non
         return None, message
     if flow.response is None:
         return Outcome.UPSTREAM_RESET, "before its response began"
-    if flow.response.http_version == "HTTP/2.0":
+    broke = _is_unframed(flow.response) and compat.was_reset(flow.server_conn)
+    if broke or flow.response.http_version == "HTTP/2.0":
         return Outcome.UPSTREAM_RESET, f"after {exchange.response_bytes} bytes of body"
     return Outcome.TRUNCATED, f"after {exchange.response_bytes} bytes of body"
 

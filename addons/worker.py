@@ -13,8 +13,10 @@ standard error; it holds hosts and numbers, never headers or bodies.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -27,6 +29,7 @@ from addons.session_spec import spec_from_json
 from cassette.errors import CassetteError
 
 _log = logging.getLogger(__name__)
+_MOST_DESCRIPTORS = 65536
 _QUIET = ("asyncio", "hpack", "mitmproxy", "quic", "tornado")
 
 
@@ -90,8 +93,17 @@ async def serve(ca_folder: Path, writer: str) -> None:
     await engine.stop()
 
 
+def _raise_descriptor_limit() -> None:
+    """Allow as many descriptors as the system lets us: the usual 1,024 are some 500 connections, both ends counted."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _MOST_DESCRIPTORS)
+    with contextlib.suppress(ValueError, OSError):  # macOS refuses what is above its own limit
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def main() -> None:
     """Run until standard input ends."""
+    _raise_descriptor_limit()
     # A terminal's Ctrl-C goes to the whole process group; the daemon decides when its worker ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

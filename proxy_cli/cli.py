@@ -15,7 +15,7 @@ from addons.home import home
 from cassette.errors import CassetteError
 from proxy_cli import __version__, render
 from proxy_cli.cassette_commands import ls, show, verify
-from proxy_cli.control import Control
+from proxy_cli.control import Control, GoneError
 from proxy_cli.places import Places
 from proxy_cli.session_options import resolve, session_options, session_request
 from proxy_cli.variables import hints
@@ -123,9 +123,9 @@ def stop(name: str | None, stop_all: bool, drain_seconds: float | None, as_json:
     wiretape stop --all
     """  # noqa: D301
     control = _control()
-    if not control.is_running():
-        _recover(control)
-    open_names = [session["name"] for session in control.status()["sessions"]]
+    open_names = [session["name"] for session in _status(control)["sessions"]]
+    if not open_names and not control.is_running():
+        raise ControlError("no daemon is running; start one with: wiretape start")
     names = open_names if stop_all else [_choose(name, open_names)]
     summaries = [control.close(one, drain_seconds) for one in names]
     if as_json:
@@ -141,12 +141,7 @@ def stop(name: str | None, stop_all: bool, drain_seconds: float | None, as_json:
 @click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
 def status(as_json: bool) -> None:
     """Show the daemon and its sessions: port, mode, cassette, counts, failures."""
-    control = _control()
-    if not control.is_running():
-        _recover(control)
-        answer: dict[str, Any] = {"daemon": None, "sessions": []}
-    else:
-        answer = control.status()
+    answer = _status(_control())
     click.echo(json.dumps(answer) if as_json else render.status(answer))
 
 
@@ -272,6 +267,15 @@ def demo() -> None:
 
 for _command in (ls, show, verify):
     main.add_command(_command)
+
+
+def _status(control: Control) -> dict[str, Any]:
+    """Return what the daemon says; without one, finish what it may have left and say that there is none."""
+    try:
+        return control.status()
+    except GoneError:
+        _recover(control)
+        return {"daemon": None, "sessions": []}
 
 
 def _choose(name: str | None, open_names: list[str]) -> str:

@@ -23,7 +23,7 @@ _START_SECONDS = 30.0
 _LOOK_SECONDS = 0.02
 
 
-class _GoneError(ControlError):
+class GoneError(ControlError):
     """Nobody listens, or no longer."""
 
 
@@ -72,7 +72,7 @@ class Control:
         while True:
             try:
                 answer: dict[str, Any] = self._ask("POST", "/sessions", request.to_json())
-            except (StoppingError, _GoneError):
+            except (StoppingError, GoneError):
                 if not self._ensured or time.monotonic() > deadline:
                     raise
                 time.sleep(_LOOK_SECONDS)
@@ -116,9 +116,9 @@ class Control:
             response = connection.getresponse()
             answer = json.loads(response.read())
         except (FileNotFoundError, ConnectionRefusedError):
-            raise _GoneError("no daemon is running; start one with: wiretape start") from None
+            raise GoneError("no daemon is running; start one with: wiretape start") from None
         except (BrokenPipeError, ConnectionResetError) as exc:
-            raise _GoneError(f"the daemon broke off; see: wiretape logs ({exc!r})") from exc
+            raise GoneError(f"the daemon broke off; see: wiretape logs ({exc!r})") from exc
         except PermissionError as exc:
             raise ControlError(f"{self.places.socket} belongs to another user") from exc
         except (OSError, http.client.HTTPException, ValueError) as exc:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -23,7 +25,7 @@ def tail(path: Path, lines: int, follow: bool) -> Iterator[str]:
         raise ControlError(f"there is no log yet ({path}); the daemon has not run here") from None
     with file:
         yield from deque(file, maxlen=lines)
-        inode = path.stat().st_ino
+        inode = os.fstat(file.fileno()).st_ino
         while follow:
             if line := file.readline():
                 yield line
@@ -34,5 +36,6 @@ def tail(path: Path, lines: int, follow: bool) -> Iterator[str]:
             except FileNotFoundError:
                 continue
             if there != inode:
-                yield from tail(path, 1 << 30, follow=True)
+                yield from file  # what was written just before the rotation
+                yield from tail(path, sys.maxsize, follow=True)
                 return

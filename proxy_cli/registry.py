@@ -15,6 +15,7 @@ import re
 import secrets
 import shutil
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,9 @@ _log = logging.getLogger(__name__)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _COUNTS_SECONDS = 0.5
 """The scribe may be at a long body; `status` does not wait for it."""
+_FINISH_ATTEMPTS = 2
+_SUCCESSOR_SECONDS = 10.0
+_LOOK_SECONDS = 0.02
 _FINISH_SECONDS = 600.0
 """How long the scribe may take for what is left in a journal."""
 
@@ -190,19 +194,38 @@ class Registry:
         except ControlError as exc:
             _log.error("session.close_failed session=%s reason=%s", name, exc)
         if session.records:
+            self._finish(session)
+        with self._lock:
+            del self._sessions[name]
+        _log.info("session.closed session=%s", name)
+        return self.status_of(session)
+
+    def _finish(self, session: Session) -> None:
+        """Have the scribe read to the end; one that dies over it is succeeded by one that is asked again."""
+        directory = str(session.directory)
+        for attempt in range(_FINISH_ATTEMPTS):
+            scribe = self._scribe
             try:
-                session.written = self._scribe.call(
+                session.written = scribe.call(
                     "finish",
-                    directory=str(session.directory),
+                    directory=directory,
                     reason="the session was stopped",
                     timeout_seconds=_FINISH_SECONDS,
                 )
             except (ControlError, CassetteError) as exc:
                 session.written["problem"] = str(exc)
+                if attempt + 1 < _FINISH_ATTEMPTS and self._has_successor(scribe):
+                    continue
+            return
+
+    def _has_successor(self, scribe: Child) -> bool:
+        """Wait a little for the scribe that takes over from a dead one."""
+        deadline = time.monotonic() + _SUCCESSOR_SECONDS
+        while self._scribe is scribe and time.monotonic() < deadline and not scribe.is_alive():
+            time.sleep(_LOOK_SECONDS)
+        # `_scribe_died` holds the lock until the new one has taken up every session.
         with self._lock:
-            del self._sessions[name]
-        _log.info("session.closed session=%s", name)
-        return self.status_of(session)
+            return self._scribe is not scribe
 
     def retire(self) -> bool:
         """Take no more sessions, unless one is open or just being opened; tell whether that is so from now on."""
@@ -350,4 +373,8 @@ def _is_alive(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    return True
+    try:
+        # One that has ended but was not waited for is dead all the same (proc_pid_stat(5); macOS has no /proc).
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return True

@@ -109,5 +109,8 @@ def count(number: int, one: str, many: str = "") -> str:
 
 def shown(path: str) -> str:
     """Return a path as short as it can be typed from here."""
-    relative = os.path.relpath(path)
-    return relative if not relative.startswith("..") else path
+    try:
+        relative = os.path.relpath(path)
+    except OSError:  # the folder where we stand is gone
+        return path
+    return path if Path(relative).parts[:1] == (os.pardir,) else relative

@@ -22,7 +22,6 @@ from addons.compat.connections import (
     restore_address,
     set_options,
     trusted_ca,
-    tunnel_layer,
     upstream_proxy_layer,
     was_reset,
     watch_end,
@@ -32,6 +31,7 @@ from addons.compat.http1 import frame_requests
 from addons.compat.informational import forward_informational
 from addons.compat.reading import hold_reading
 from addons.compat.streams import BLAME, ERROR_HEADER, own_response, patch_streams, was_reached
+from addons.compat.tunnels import close_by_halves, tunnel_layer
 
 __all__ = [
     "BLAME",
@@ -68,6 +68,7 @@ _PATCHES = (
     ("HTTP/1 trailers, and broken bodies told from whole ones", read_trailers),
     ("interim responses", forward_informational),
     ("streams that outlive a GOAWAY", survive_goaway),
+    ("tunnels of which one direction has ended", close_by_halves),
 )
 
 

@@ -46,6 +46,7 @@ class StreamBuffer(collections.deque[Any]):
         self.is_full = False
 
     def append(self, item: Any) -> None:
+        """Take one more piece; past FULL the source has to wait."""
         super().append(item)
         self._size += len(item.data)
         if self._size > FULL and not self.is_full:
@@ -55,10 +56,12 @@ class StreamBuffer(collections.deque[Any]):
                 self._reader.hold()
 
     def appendleft(self, item: Any) -> None:
+        """Put the rest of a piece back."""
         super().appendleft(item)
         self._size += len(item.data)
 
     def popleft(self) -> Any:
+        """Give the next piece out; with room enough the source goes on."""
         item = super().popleft()
         self._size -= len(item.data)
         if self.is_full and self._size <= _LOW:
@@ -151,7 +154,7 @@ def bound_http2() -> None:
         return handle_event(self, event)
 
     handle._wiretape = True  # type: ignore[attr-defined]
-    Http2Connection.__init__ = create  # type: ignore[method-assign]
+    Http2Connection.__init__ = create  # type: ignore[method-assign, assignment]
     Http2Connection._handle_event = handle  # type: ignore[method-assign]
 
 
@@ -161,7 +164,7 @@ def _flow_of(layer: Http2Connection) -> _Flow:
 
 
 def _is_full(sink: Http2Connection, stream_id: int) -> bool:
-    ours: int | None = stream_id
+    ours: Any = stream_id
     if isinstance(sink, Http2Client):
         ours = sink.our_stream_id.get(stream_id)
         if ours is None:

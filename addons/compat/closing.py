@@ -85,11 +85,9 @@ def pass_ends_on() -> None:
 
     def close(self: ConnectionHandler, connection: Connection, half_close: bool = False) -> None:
         if connection in _to_reset and not half_close:
-            writer = self.transports[connection].writer
-            end = writer.get_extra_info("socket") if writer is not None else None
-            if end is not None:
-                with contextlib.suppress(OSError):
-                    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+            writer: Any = self.transports[connection].writer
+            with contextlib.suppress(OSError):
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
         close_connection(self, connection, half_close)
 
     notify._wiretape = True  # type: ignore[attr-defined]

@@ -36,7 +36,7 @@ def limit_connecting() -> None:
 
     limited._wiretape = True  # type: ignore[attr-defined]
     ConnectionHandler.open_connection = limited  # type: ignore[method-assign]
-    ServerTLSLayer.start_tls = start  # type: ignore[method-assign]
+    ServerTLSLayer.start_tls = start  # type: ignore[method-assign, assignment]
 
 
 def _give_up(handler: ConnectionHandler, server: Connection) -> None:

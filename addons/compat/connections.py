@@ -10,7 +10,7 @@ from typing import Any
 
 from mitmproxy import connection, options
 from mitmproxy.addons.proxyserver import Proxyserver
-from mitmproxy.proxy import layer, layers, mode_servers, server
+from mitmproxy.proxy import layer, mode_servers, server
 from mitmproxy.proxy.layers.http._upstream_proxy import HttpUpstreamProxy
 
 _SILENCE_SECONDS = 24 * 3600
@@ -104,11 +104,6 @@ def restore_address(target: connection.Server, address: tuple[str, int]) -> None
     Past the guard that refuses to change an open connection; without this every request opens a new one.
     """
     target.__dict__["address"] = address
-
-
-def tunnel_layer(context: Any) -> layers.TCPLayer:
-    """Return the layer that passes bytes on without looking at them or keeping them."""
-    return layers.TCPLayer(context, ignore=True)
 
 
 def upstream_proxy_layer(context: Any) -> layer.Layer:

@@ -15,9 +15,14 @@ from typing import Any
 import h2.errors
 import h2.events
 from mitmproxy.connection import Connection
-from mitmproxy.proxy.layers.http import GetHttpConnection, HttpStream, ReceiveHttp, SendHttp
-from mitmproxy.proxy.layers.http._base import HttpEvent
-from mitmproxy.proxy.layers.http._events import RequestData, RequestHeaders, ResponseProtocolError
+from mitmproxy.proxy.layers.http import GetHttpConnection, HttpStream, SendHttp
+from mitmproxy.proxy.layers.http._base import HttpEvent, ReceiveHttp
+from mitmproxy.proxy.layers.http._events import (
+    RequestData,
+    RequestHeaders,
+    RequestProtocolError,
+    ResponseProtocolError,
+)
 from mitmproxy.proxy.layers.http._http2 import Http2Client, Http2Connection, StreamState
 from mitmproxy.proxy.layers.http._http_h2 import BufferedH2Connection
 
@@ -34,7 +39,7 @@ _leaving: weakref.WeakSet[Connection] = weakref.WeakSet()
 
 
 @dataclass
-class GoingAway(h2.events.Event):
+class GoingAway(h2.events.Event):  # type: ignore[misc]
     """A GOAWAY frame, of which hyper-h2 is not told: it would close the connection."""
 
     last_stream_id: int
@@ -61,7 +66,7 @@ class _Held:
             self.events.append(event)
 
 
-class _Refused(ResponseProtocolError):
+class _Refused(ResponseProtocolError):  # noqa: N818 - an event, as its parent
     """A stream that the upstream did not act upon."""
 
     held: _Held
@@ -77,7 +82,7 @@ def survive_goaway() -> None:
     if not callable(getattr(BufferedH2Connection, "_receive_goaway_frame", None)):
         raise AttributeError("H2Connection has no _receive_goaway_frame")
 
-    def receive(self: BufferedH2Connection, frame: Any) -> tuple[list[Any], list[Any]]:
+    def receive(_self: BufferedH2Connection, frame: Any) -> tuple[list[Any], list[Any]]:
         return [], [GoingAway(frame.last_stream_id, frame.error_code)]
 
     def handle_h2(self: Http2Connection, event: h2.events.Event) -> Commands:
@@ -86,22 +91,26 @@ def survive_goaway() -> None:
     def handle_client_h2(self: Http2Client, event: h2.events.Event) -> Commands:
         kind = type(event)
         if kind is h2.events.ResponseReceived:
-            _held_of(self).pop(self.their_stream_id.get(event.stream_id), None)
+            _held_of(self).pop(self.their_stream_id.get(event.stream_id, 0), None)
         elif self.conn in _leaving and kind in (h2.events.StreamEnded, h2.events.StreamReset):
             return _end_one(self, client_event(self, event))
         return client_event(self, event)
 
     def handle(self: Http2Client, event: Any) -> Commands:
-        return _outgoing(self, event, handle_event) if isinstance(event, HttpEvent) else handle_event(self, event)
+        if isinstance(event, HttpEvent):
+            return _outgoing(self, event, handle_event)
+        return handle_event(self, event)
 
     def is_suitable(self: GetHttpConnection, connection: Connection) -> bool:
         return connection not in _leaving and matches(self, connection)
 
     def retry(self: HttpStream, event: Any) -> Commands:
-        return _ask_again(self, event, protocol_error) if type(event) is _Refused else protocol_error(self, event)
+        if type(event) is _Refused:
+            return _ask_again(self, event, protocol_error)
+        return protocol_error(self, event)
 
     handle_h2._wiretape = True  # type: ignore[attr-defined]
-    BufferedH2Connection._receive_goaway_frame = receive  # type: ignore[method-assign]
+    BufferedH2Connection._receive_goaway_frame = receive
     Http2Connection.handle_h2_event = handle_h2  # type: ignore[method-assign]
     Http2Client.handle_h2_event = handle_client_h2  # type: ignore[method-assign]
     Http2Client._handle_event = handle  # type: ignore[method-assign]
@@ -126,6 +135,9 @@ def _outgoing(client: Http2Client, event: Any, handle_event: Any) -> Commands:
         if held.refused:
             return  # it is on its way to another connection, with the others
     yield from handle_event(client, event)
+    if isinstance(event, RequestProtocolError):  # the client has left this stream: it is reset by now
+        client.streams.pop(client.our_stream_id.get(stream_id, 0), None)
+        waiting.pop(stream_id, None)
 
 
 def _go_away(layer: Http2Connection, event: GoingAway) -> Commands:
@@ -137,7 +149,8 @@ def _go_away(layer: Http2Connection, event: GoingAway) -> Commands:
         return failed  # a client that opens no more streams still waits for those it has
     _leaving.add(layer.conn)
     above = [ours for ours in layer.streams if ours > event.last_stream_id]
-    refused = [layer.their_stream_id[ours] for ours in above if layer.streams[ours] is StreamState.EXPECTING_HEADERS]
+    unanswered = (ours for ours in above if layer.streams[ours] is StreamState.EXPECTING_HEADERS)
+    refused = [layer.their_stream_id[ours] for ours in unanswered]
     for theirs, queued in layer.stream_queue.items():
         _held_of(layer)[theirs] = _Held(queued)
         refused.append(theirs)
@@ -152,7 +165,7 @@ def _go_away(layer: Http2Connection, event: GoingAway) -> Commands:
         error.held = _held_of(layer)[theirs]
         error.held.refused = True
         yield ReceiveHttp(error)
-    if failed or _is_idle(layer):
+    if failed or not layer.streams:
         yield from layer.close_connection(reason)
         return True
     return False
@@ -160,14 +173,11 @@ def _go_away(layer: Http2Connection, event: GoingAway) -> Commands:
 
 def _end_one(layer: Http2Client, inner: Commands) -> Commands:
     stop = yield from inner
-    if not stop and _is_idle(layer):
+    # Not by hyper-h2's state: it has seen ends whose events are still to be handled.
+    if not stop and not layer.streams:
         yield from layer.close_connection("GOAWAY")
         return True
     return stop
-
-
-def _is_idle(layer: Http2Client) -> bool:
-    return all(layer.is_closed(stream_id) for stream_id in layer.streams)
 
 
 def _ask_again(stream: HttpStream, event: _Refused, protocol_error: Any) -> Commands:

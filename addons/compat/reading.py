@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import socket
 import weakref
+from typing import Any
 
 from mitmproxy.connection import Connection, Server
 from mitmproxy.proxy.server import ConnectionHandler
@@ -73,8 +74,8 @@ def hold_reading() -> None:
             reader = HeldReader(io.reader)
             io.reader = reader  # type: ignore[assignment]
             _readers[connection] = reader
-            if io.writer is not None:
-                _keep_alive(io.writer.get_extra_info("socket"))
+            writer: Any = io.writer
+            _keep_alive(writer.get_extra_info("socket"))
         await handle_connection(self, connection)
 
     async def drain(self: ConnectionHandler) -> None:
@@ -94,9 +95,7 @@ def hold_reading() -> None:
     ConnectionHandler.drain_writers = drain  # type: ignore[method-assign]
 
 
-def _keep_alive(end: socket.socket | None) -> None:
-    if end is None:
-        return
+def _keep_alive(end: socket.socket) -> None:
     with contextlib.suppress(OSError):
         end.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         # macOS has the idle time under another name.

@@ -19,7 +19,7 @@ from tests.support.rawserver import RawServer, read_until
 from tests.support.recorded import interactions
 from tests.support.scripts import Gate, Handler, Received, Reply, whole
 from tests.support.upstream import HTTP_1_ONLY, HTTP_2_FIRST, Upstream
-from tests.support.waiting import until
+from tests.support.waiting import has_ended, until
 from tests.support.wiretape import Session, Wiretape
 
 HOST = "api.openai.com"
@@ -216,7 +216,7 @@ def test_end_of_the_daemon_drains_every_session(how: str, tmp_path: Path) -> Non
         if stop is not None:
             with stop:
                 assert stop.wait(60) == 0
-        until("the end of the daemon", lambda: wiretape.status()["daemon"] is None)
+        until("the end of the daemon", functools.partial(has_ended, pid))
 
     for session in sessions:
         (one_recorded,) = interactions(session.cassette.read_bytes())

@@ -101,7 +101,7 @@ def _talk(session: Session, wiretape: InProcess, gate: Gate, http2: bool) -> Map
     leaks = _leaks(wiretape)
     assert places_with("request-1", [wiretape.home / "journals"]), "the search does not see the journal"
     gate.open()
-    client.answer(stream) if isinstance(client, Http2) else client.until(b"}")
+    client.answer(stream) if isinstance(client, Http2) else client.until(b"0\r\n\r\n")
     client.close()
     return leaks
 

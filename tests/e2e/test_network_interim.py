@@ -59,9 +59,7 @@ def test_http1_client_gets_interim_response_before_the_upstream_goes_on(
 
 
 @pytest.mark.parametrize("step", [1, 7, 1000], ids=["byte-by-byte", "in-pieces", "at-once"])
-def test_several_interim_responses_come_in_order_however_they_are_cut(
-    step: int, wiretape: InProcess
-) -> None:
+def test_several_interim_responses_come_in_order_however_they_are_cut(step: int, wiretape: InProcess) -> None:
     text = (
         b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n"
         b"HTTP/1.1 103 Early Hints\r\nLink: b\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -71,8 +71,7 @@ def test_http1_upstreams_trailers_reach_an_http2_client_in_lower_case(wiretape: 
     with Upstream(_with_trailers, alpn=HTTP_1_ONLY) as upstream, Door(upstream.port) as door:
         session = wiretape.open(f"--upstream-ca={upstream.ca_file}", f"--connect-to={door.connect_to()}")
         client = EventClient(tunnel(session, HOST, alpn=("h2",)))
-        refused = client.begin("/v1")
-        client.until(lambda: client.has_ended(refused))
+        client.ask("/v1")
         door.open()
         stream = client.begin("/announced")
         client.until(lambda: client.has_ended(stream))
@@ -118,8 +117,7 @@ def test_trailers_of_an_http2_request_reach_the_upstream(alpn: tuple[str, ...], 
     with Upstream(script, alpn=alpn) as upstream, Door(upstream.port) as door:
         session = wiretape.open(f"--upstream-ca={upstream.ca_file}", f"--connect-to={door.connect_to()}")
         client = EventClient(tunnel(session, HOST, alpn=("h2",)))
-        refused = client.begin("/v1")
-        client.until(lambda: client.has_ended(refused))
+        client.ask("/v1")
         door.open()
         stream = client.begin("/v1", b"body", method="POST", end=False)
         client.end(stream, [("x-checksum", "abc")])

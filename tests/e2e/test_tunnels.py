@@ -109,9 +109,6 @@ def test_tunnel_passes_large_data_unchanged_both_ways(wiretape: InProcess) -> No
         wiretape.close(session)
 
 
-@pytest.mark.xfail(
-    reason="mitmproxy closes a CONNECTed server as a whole (layers/http, HttpStream.passthrough)"
-)
 def test_half_closed_tunnel_still_brings_the_answer(wiretape: InProcess) -> None:
     def serve(sock: socket.socket) -> None:
         asked = b""

@@ -10,7 +10,6 @@ import h2.config
 import h2.connection
 import h2.errors
 import h2.events
-
 from hyperframe.frame import GoAwayFrame
 
 from tests.support.scripts import DEADLINE_S, Pairs
@@ -22,31 +21,50 @@ def goaway(last_stream_id: int, error_code: int = 0) -> bytes:
 
 
 class EventClient:
-    """One connection; `reads_on` says whether received bytes are acknowledged. One thread uses it."""
+    """One connection; bytes of the streams in `stalled` are not acknowledged. One thread uses it."""
 
-    def __init__(self, sock: ssl.SSLSocket, *, reads_on: bool = True, header_encoding: str | None = "utf-8") -> None:
+    def __init__(self, sock: ssl.SSLSocket) -> None:
         assert sock.selected_alpn_protocol() == "h2"
         self.sock = sock
-        self.reads_on = reads_on
+        self.stalled: set[int] = set()
         self.events: list[h2.events.Event] = []
         self.received: dict[int, int] = {}
         """Bytes of body, by stream."""
         self._unacknowledged: dict[int, int] = {}
-        config = h2.config.H2Configuration(client_side=True, header_encoding=header_encoding)
+        config = h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
         self.protocol = h2.connection.H2Connection(config=config)
         self.protocol.initiate_connection()
+        # Of the connection, so that a stream that is not read leaves room for the others, as in any client.
+        self.protocol.increment_flow_control_window(1 << 24)
         self._flush()
 
     def begin(
-        self, target: str, body: bytes | None = None, *, method: str = "GET", headers: Pairs = (), end: bool = True
+        self,
+        target: str,
+        body: bytes | None = None,
+        *,
+        method: str = "GET",
+        headers: Pairs = (),
+        end: bool = True,
     ) -> int:
         """Send a request, its body as far as the windows allow at once; return its stream."""
         stream: int = self.protocol.get_next_available_stream_id()
-        pseudo = [(":method", method), (":scheme", "https"), (":authority", "api.openai.com"), (":path", target)]
+        pseudo = [
+            (":method", method),
+            (":scheme", "https"),
+            (":authority", "api.openai.com"),
+            (":path", target),
+        ]
         self.protocol.send_headers(stream, [*pseudo, *headers], end_stream=end and body is None)
         if body is not None:
             self.protocol.send_data(stream, body, end_stream=end)
         self._flush()
+        return stream
+
+    def ask(self, target: str) -> int:
+        """Send a request without a body and read its answer; return its stream."""
+        stream = self.begin(target)
+        self.until(lambda: self.has_ended(stream))
         return stream
 
     def end(self, stream: int, trailers: Pairs = ()) -> None:
@@ -71,34 +89,22 @@ class EventClient:
         self.protocol.reset_stream(stream, h2.errors.ErrorCodes.CANCEL)
         self._flush()
 
-    def until(self, done: Callable[[], object]) -> None:
+    def until(self, done: Callable[[], object], deadline_s: float = DEADLINE_S) -> None:
         """Read until the condition holds; `AssertionError` past the deadline, `ConnectionResetError` at the end."""
-        deadline = time.monotonic() + DEADLINE_S
+        deadline = time.monotonic() + deadline_s
         while not done():
             self.sock.settimeout(max(0.01, deadline - time.monotonic()))
             try:
                 data = self.sock.recv(1 << 20)
             except TimeoutError:
-                raise AssertionError(f"not within {DEADLINE_S:.0f} s; had {self.events!r:.2000}") from None
+                raise AssertionError(f"not within {deadline_s:.1f} s; had {self.events!r:.2000}") from None
             if not data:
                 raise ConnectionResetError("the connection was closed")
             self._take(data)
 
-    def quiet(self, seconds: float) -> None:
-        """Read until nothing comes for a while."""
-        self.sock.settimeout(seconds)
-        while True:
-            try:
-                data = self.sock.recv(1 << 20)
-            except TimeoutError:
-                return
-            if not data:
-                return
-            self._take(data)
-
     def acknowledge(self) -> None:
         """Open the windows for all that has come, and from now on."""
-        self.reads_on = True
+        self.stalled.clear()
         for stream, size in self._unacknowledged.items():
             self.protocol.acknowledge_received_data(size, stream)
         self._unacknowledged.clear()
@@ -106,7 +112,9 @@ class EventClient:
 
     def of(self, stream: int, kind: type[h2.events.Event]) -> list[h2.events.Event]:
         """Return the events of one kind on a stream."""
-        return [one for one in self.events if isinstance(one, kind) and getattr(one, "stream_id", None) == stream]
+        return [
+            one for one in self.events if isinstance(one, kind) and getattr(one, "stream_id", None) == stream
+        ]
 
     def has_ended(self, *streams: int) -> bool:
         """Tell whether all these streams ended well."""
@@ -131,7 +139,7 @@ class EventClient:
                 stream = event.stream_id or 0
                 self.received[stream] = self.received.get(stream, 0) + len(event.data or b"")
                 size = event.flow_controlled_length or 0
-                if not self.reads_on:
+                if stream in self.stalled:
                     self._unacknowledged[stream] = self._unacknowledged.get(stream, 0) + size
                 elif size:
                     self.protocol.acknowledge_received_data(size, stream)

@@ -10,6 +10,7 @@ import asyncio
 import importlib
 import json
 import os
+import socket
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -76,21 +77,24 @@ class WorkerAlone:
         return counts
 
     def look(self) -> dict[str, Any]:
-        """Return what is alive in the worker: tasks, connections, descriptors, timeouts of connections."""
+        """Return what is alive in the worker: tasks, connections and their upstreams, descriptors, timeouts."""
         found: dict[str, Any] = self._child.call("look")
         return found
 
 
 def main() -> None:
     """Start the worker, changed as the arguments say."""
-    from addons import compat, worker  # noqa: PLC0415 - the parent must not load mitmproxy
+    from addons import compat, worker
 
     changes = json.loads(sys.argv[3])
-    left_out = set(changes["without"])
-    kept = tuple(patch for patch in compat._PATCHES if patch[1].__name__ not in left_out)
-    if len(kept) + len(left_out) != len(compat._PATCHES):
-        raise SystemExit(f"no such patch among these: {sorted(left_out)}")
-    compat._PATCHES = kept  # type: ignore[misc, assignment]
+    for name in changes["without"]:
+        kept = tuple(patch for patch in compat._PATCHES if patch[1].__name__ != name)
+        if len(kept) < len(compat._PATCHES):
+            compat._PATCHES = kept  # type: ignore[assignment]
+        elif hasattr(compat, name):  # not installed but called
+            setattr(compat, name, lambda *_arguments: None)
+        else:
+            raise SystemExit(f"no such patch: {name}")
     for name, value in changes["values"].items():
         module, _, attribute = name.partition(":")
         if not hasattr(importlib.import_module(module), attribute):
@@ -103,9 +107,16 @@ def main() -> None:
         if request["do"] != "look":
             return await do(self, request)
         connections = self._engine._proxyserver.connections.values()
+        upstreams = [
+            io.writer for one in connections for end, io in one.transports.items() if end is not one.client
+        ]
+        sockets = [writer.get_extra_info("socket") for writer in upstreams if writer is not None]
         return {
             "tasks": len(asyncio.all_tasks()),
             "connections": len(connections),
+            "upstreams": len(upstreams),
+            "kept_alive": [one.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) != 0 for one in sockets],
+            "ping_seconds": self._engine._master.options.http2_ping_keepalive,
             "timeouts": [one.timeout_watchdog.timeout for one in connections],
             "descriptors": len(os.listdir("/proc/self/fd")),  # noqa: PTH208 - names, not paths
         }

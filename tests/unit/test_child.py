@@ -55,7 +55,10 @@ class _Family:
 @pytest.fixture
 def family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[_Family]:
     (tmp_path / "scripted_child.py").write_text(textwrap.dedent(_SCRIPT))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    # No empty entry: it would stand for the folder where the user is.
+    monkeypatch.setenv(
+        "PYTHONPATH", str(tmp_path), prepend=os.pathsep if "PYTHONPATH" in os.environ else None
+    )
     family = _Family()
     yield family
     for child in family.children:
