@@ -59,6 +59,10 @@ class Child:
         """Tell whether the process runs."""
         return self._process.poll() is None
 
+    def kill(self) -> None:
+        """End the process at once, even one that is stopped; `on_death` is called as for any other death."""
+        self._process.kill()
+
     def call(self, do: str, *, timeout_seconds: float = 30.0, **arguments: Any) -> Any:
         """Send a request and return its result.
 

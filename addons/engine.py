@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 import time
@@ -13,18 +14,28 @@ from mitmproxy.addons.core import Core
 from mitmproxy.addons.disable_h2c import DisableH2C
 from mitmproxy.addons.next_layer import NextLayer
 from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.connection import Client
 from mitmproxy.master import Master
 
 from addons import compat
+from addons.access import LOOPBACK
+from addons.deck_player import load_player
 from addons.errors import StartError
 from addons.interceptor import Interceptor, SessionTls
 from addons.live import LiveSession, SessionSpec
+from addons.loopback import Loopback
+from addons.loops import LoopGuard
+from addons.player import Player
+from addons.proxy_auth import ProxyAuth
 from addons.recorder import Recorder
+from addons.replayer import Replayer
+from addons.seal import Seal
 from addons.sessions import Sessions
 
 _log = logging.getLogger(__name__)
 _BACKLOG = 1024
 """Connections that may wait to be accepted; asyncio's default of 100 loses some of a burst of 2,000."""
+_ATTEMPTS = 10
 _STILL_MOVING_SECONDS = 1.0
 """A tunnel over which bytes went within this time is in flight."""
 _LOOK_SECONDS = 0.02
@@ -39,6 +50,7 @@ class Engine:
         self.sessions = Sessions()
         self._writer = writer
         self._servers: dict[str, asyncio.Server] = {}
+        self._loopback = Loopback()
         opts = options.Options(confdir=str(ca_folder), mode=[])
         self._master = Master(opts)
         self._proxyserver = Proxyserver()
@@ -47,16 +59,21 @@ class Engine:
             Core(),
             self._proxyserver,
             DisableH2C(),
-            Interceptor(self.sessions),
+            LoopGuard(),
+            ProxyAuth(self.sessions),
+            Replayer(self._player_of, self._loopback),
+            Interceptor(self.sessions, self._loopback),
             Recorder(self.sessions),
             NextLayer(),
             SessionTls(self.sessions),
+            Seal(self._player_of),
         )
         compat.set_options(opts)
         self._running: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Start mitmproxy; no port is open yet."""
+        await self._loopback.start()
         self._running = asyncio.create_task(self._master.run())
         while not self._proxyserver.is_running:
             if self._running.done():
@@ -65,13 +82,15 @@ class Engine:
             await asyncio.sleep(0)
 
     async def open(self, spec: SessionSpec) -> int:
-        """Open a session's port on 127.0.0.1 and begin its journal; return the port.
+        """Open a session's port and begin its journal; return the port.
 
         Raises StartError when the port is busy, StoreError when the journal cannot be written.
         """
-        listener = bind(spec.port)
+        listener = self._bind(spec)
         try:
-            session = LiveSession(spec, self._writer)
+            # A long cassette takes its time, and so does a slow disk; the other sessions' traffic goes on.
+            spec, player = await asyncio.to_thread(load_player, spec)
+            session = await asyncio.to_thread(LiveSession, spec, self._writer, player)
         except BaseException:
             listener.close()
             raise
@@ -82,6 +101,20 @@ class Engine:
         _log.info("session.opened session=%s port=%d", spec.name, session.port)
         return session.port
 
+    def _bind(self, spec: SessionSpec) -> socket.socket:
+        """Bind a port that no session has, on whatever address: connections are told apart by their port."""
+        for _ in range(_ATTEMPTS):
+            listener = bind(spec.port, spec.listen)
+            port = listener.getsockname()[1]
+            if port not in {session.port for session in self.sessions}:
+                return listener
+            listener.close()
+            if spec.port:
+                break
+        raise StartError(
+            f"port {spec.port} is another session's, on another address; choose another with --port"
+        )
+
     async def close(self, session: LiveSession, drain_seconds: float) -> None:
         """Close a session: stop accepting, let what is in flight end, cut what has not by the deadline."""
         server = self._servers.pop(session.spec.name)
@@ -91,8 +124,7 @@ class Engine:
             await asyncio.sleep(_LOOK_SECONDS)
         await self._cut(session)
         self.sessions.remove(session)
-        if session.journal is not None:
-            session.journal.close()
+        await asyncio.to_thread(session.close)  # the disk may be slow
         _log.info("session.closed session=%s cut=%d", session.spec.name, session.traffic.cut)
 
     def _is_in_flight(self, session: LiveSession) -> bool:
@@ -118,18 +150,32 @@ class Engine:
         self._master.shutdown()
         if self._running is not None:
             await self._running
+        await self._loopback.close()
+
+    def _player_of(self, client: Client) -> Player | None:
+        session = self.sessions.of(client)
+        return session.player if session is not None else None
 
 
-def bind(port: int) -> socket.socket:
-    """Return a socket bound to this port of 127.0.0.1, 0 for a free one; raises StartError when it is busy."""
+def bind(port: int, address: str = LOOPBACK) -> socket.socket:
+    """Return a socket bound to this port, 0 for a free one, of an IP address; StartError when it cannot be."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     # asyncio sets TCP_NODELAY only where the protocol is named (asyncio/base_events.py, _set_nodelay); without it
     # every answer waits for the client's delayed acknowledgement (measured: 44 ms in place of 2).
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind(("127.0.0.1", port))
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        # With a zone (fe80::1%eth0) the address alone does not say it all.
+        *_, where = socket.getaddrinfo(address, port, family, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST)[0]
+        listener.bind(where)
     except OSError as exc:
         listener.close()
+        if isinstance(exc, socket.gaierror) or exc.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+            raise StartError(
+                f"cannot listen on {address}: {exc.strerror}; it has to be an address of this machine, see --listen"
+            ) from exc
         raise StartError(
             f"port {port} cannot be used: {exc.strerror}; choose another with --port, or leave it out for a free one"
         ) from exc

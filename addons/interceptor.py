@@ -10,6 +10,8 @@ from __future__ import annotations
 import base64
 import ipaddress
 import logging
+from datetime import UTC, datetime
+from pathlib import Path
 
 from mitmproxy import connection, ctx, http, tls
 from mitmproxy.addons.tlsconfig import TlsConfig
@@ -17,7 +19,10 @@ from mitmproxy.net.http import url
 from mitmproxy.proxy import layer, server_hooks
 
 from addons import compat
+from addons.access import is_loopback
+from addons.authority import Succession
 from addons.live import LiveSession
+from addons.loopback import Loopback
 from addons.routing import redirect
 from addons.sessions import Sessions
 
@@ -27,8 +32,10 @@ _log = logging.getLogger(__name__)
 class Interceptor:
     """The addon that decides, before any byte of a connection is looked at."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, loopback: Loopback | None = None) -> None:
         self._sessions = sessions
+        self._loopback = loopback
+        """Plays recorded answers; connections to it lead nowhere else."""
         self._asked: dict[str, tuple[str, int]] = {}
         """Server connections that were redirected: the address that the client asked for, by connection id."""
 
@@ -124,6 +131,8 @@ class Interceptor:
         address = data.server.address
         if session is None or address is None:
             return
+        if self._loopback is not None and address[:2] == self._loopback.address[:2]:
+            return
         proxy = session.spec.upstream_proxy
         if proxy is None:
             elsewhere = redirect(session.spec.connect_to, *address[:2])
@@ -135,8 +144,8 @@ class Interceptor:
             self._asked[data.server.id] = (address[0], address[1])
             data.server.address = elsewhere
         host, port = data.server.address[:2]  # type: ignore[index]
-        ours = {session.port for session in self._sessions}
-        if port in ours and host in ("localhost", "127.0.0.1", "::1"):
+        listeners = {(session.spec.listen, session.port) for session in self._sessions}
+        if (host, port) in listeners or (_is_loopback(host) and port in {port for _, port in listeners}):
             data.server.error = "the request is for the proxy itself"
 
     def server_connected(self, data: server_hooks.ServerConnectionHookData) -> None:
@@ -185,6 +194,15 @@ class SessionTls(TlsConfig):
     def __init__(self, sessions: Sessions) -> None:
         super().__init__()
         self._sessions = sessions
+        self._succession = Succession()
+
+    def tls_start_client(self, tls_start: tls.TlsData) -> None:
+        """Sign with the CA whose turn it is."""
+        folder = Path(ctx.options.confdir)
+        self.certstore = (
+            self._succession.successor(self.certstore, folder, datetime.now(UTC)) or self.certstore
+        )
+        super().tls_start_client(tls_start)
 
     def tls_start_server(self, tls_start: tls.TlsData) -> None:
         """Check the upstream against the roots of the session that the client came in on."""
@@ -195,6 +213,10 @@ class SessionTls(TlsConfig):
         else:
             with compat.trusted_ca(ctx.options, str(roots)):
                 super().tls_start_server(tls_start)
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or (_is_address(host) and is_loopback(host))
 
 
 def _is_address(host: str) -> bool:

@@ -6,17 +6,43 @@ import contextlib
 import itertools
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from addons.access import LOOPBACK, Login
 from addons.routing import ConnectTo, RouterTable, UpstreamProxy
 from cassette.errors import StoreError
+from cassette.exchange import Outcome
 from cassette.headerfilter import HeaderPolicy
-from cassette.journal import Kind
-from cassette.segments import SegmentWriter
+from cassette.journal import Kind, encode_failure
+from cassette.matchrules import MatchRules
+from cassette.segments import OVERFLOW_BYTES, SegmentWriter
+
+if TYPE_CHECKING:
+    from addons.deck_player import DeckPlayer
 
 _log = logging.getLogger(__name__)
+_MOST_CAUSES = 100
+"""Causes of failures that are logged, each once; they have file names in them, so there could be many."""
+_MOST_WAITING_BYTES = OVERFLOW_BYTES // 2
+"""Past it nothing new begins where failures to record block; chosen, not measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaySpec:
+    """How a session answers from its cassette."""
+
+    cassette: Path
+    sealed: bool
+    """Whether a request that nothing answers is refused, rather than passed on and recorded."""
+    refuses_others: bool
+    repeat: bool
+    factor: float
+    """By what recorded times are multiplied; 0 plays at once."""
+    compresses: bool
+    match: MatchRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +61,14 @@ class SessionSpec:
     """PEM file of the roots that upstreams are checked against; None for mitmproxy's own."""
     connect_to: tuple[ConnectTo, ...] = ()
     upstream_proxy: UpstreamProxy | None = None
+    replay: ReplaySpec | None = None
+    """None when nothing is replayed."""
+    blocks: bool = False
+    """Whether traffic that cannot be recorded is stopped rather than passed through."""
+    listen: str = LOOPBACK
+    """The IP address that clients connect to."""
+    login: Login | None = None
+    """What clients have to know; None for those of an address that only this machine can reach."""
 
 
 @dataclass(slots=True)
@@ -54,6 +88,8 @@ class Traffic:
     """Answered by the proxy itself: upstream unreachable, certificate refused, malformed request."""
     failed: int = 0
     """Not recorded, or not wholly, because the journal or the recorder failed."""
+    blocked: int = 0
+    """Requests that were not passed on because they could not have been recorded."""
     cut: int = 0
     """In flight when the deadline of stop came."""
 
@@ -74,9 +110,11 @@ class InFlight:
 class LiveSession:
     """One session of a running worker."""
 
-    def __init__(self, spec: SessionSpec, writer: str) -> None:
+    def __init__(self, spec: SessionSpec, writer: str, player: DeckPlayer | None = None) -> None:
         """Begin the journal under this writer's name; raises StoreError."""
         self.spec = spec
+        self.player = player
+        """Answers from the cassette, in the modes that replay."""
         self.port = spec.port
         self.traffic = Traffic()
         self.journal = SegmentWriter(spec.directory, writer) if spec.directory is not None else None
@@ -85,21 +123,51 @@ class LiveSession:
         self.tunnels: set[str] = set()
         """The client connections that became tunnels or WebSockets, by id."""
         self.numbers = itertools.count(1)
+        self.failure = ""
+        """Why something was not recorded, the last time."""
         self._logged: set[str] = set()
 
     def failed(self, where: str, error: Exception) -> None:
         """Count a failure to record; log it once for each cause."""
         self.traffic.failed += 1
-        cause = f"{where}: {type(error).__name__}"
-        if cause not in self._logged:
+        # A StoreError names a file and the system's reason; another error's text might quote traffic.
+        reason = str(error) if isinstance(error, StoreError) else type(error).__name__
+        self._log_once("record.failed", where, reason)
+
+    def blocked(self, why: str) -> None:
+        """Count a request that is not passed on; log it once for each cause."""
+        self.traffic.blocked += 1
+        self._log_once("record.blocked", "journal", why)
+
+    def _log_once(self, what: str, where: str, reason: str) -> None:
+        self.failure = reason
+        cause = f"{what} {where} {reason}"
+        if cause not in self._logged and len(self._logged) < _MOST_CAUSES:
             self._logged.add(cause)
-            # A StoreError names a file and the system's reason; another error's text might quote traffic.
-            reason = str(error) if isinstance(error, StoreError) else type(error).__name__
-            _log.error("record.failed session=%s where=%s reason=%s", self.spec.name, where, reason)
+            _log.error("%s session=%s where=%s reason=%s", what, self.spec.name, where, reason)
+
+    def cannot_record(self) -> str:
+        """Return why what begins now might not be recorded; nothing when it will be."""
+        if self.journal is None:
+            return ""
+        if self.journal.error is not None:
+            return str(self.journal.error)
+        return "the disk is too slow" if self.journal.waiting_bytes > _MOST_WAITING_BYTES else ""
+
+    def close(self) -> None:
+        """Close the journal, which waits for the disk, and count what that did not take."""
+        if self.journal is not None:
+            self.journal.close()
+            if self.journal.lost_exchanges:
+                self.traffic.failed += len(self.journal.lost_exchanges)
+                self.failure = str(self.journal.error)
+            self.journal = None
 
     def status(self) -> dict[str, Any]:
         """Return the counters and the journal's state in plain JSON types."""
-        counted = self.traffic.to_json() | {"in_flight": len(self.in_flight)}
+        counted = self.traffic.to_json() | {"in_flight": len(self.in_flight), "failure": self.failure}
+        if self.player is not None:
+            counted |= self.player.counts()
         if self.journal is None:
             return counted
         return counted | {
@@ -126,6 +194,8 @@ class LiveExchange:
     """Of the response's body, so far, as they came: content-encoded."""
     held_form: bytearray | None = None
     """An urlencoded request body, held until it is whole and its credentials can be redacted."""
+    break_off: Callable[[], None] | None = None
+    """Ends the client's connection, where the client must not have what is not recorded."""
 
     def put(self, kind: Kind, payload: bytes = b"") -> None:
         """Store one event; a failure ends the recording of this exchange, and of this one only."""
@@ -133,9 +203,19 @@ class LiveExchange:
             return
         try:
             self.journal.append(kind, self.number, time.monotonic_ns(), payload)
+            if self.break_off is not None and self.journal.is_refused:
+                # It waits in memory for a disk that may never take it.
+                failure = encode_failure(Outcome.CUT, "it could not be recorded")
+                self.journal.append(Kind.FAILED, self.number, time.monotonic_ns(), failure)
+                raise self.journal.error or StoreError("the disk refused")
         except StoreError as exc:
-            self.closed = True
-            self.session.failed("journal", exc)
+            self._lost("journal", exc)
+
+    def _lost(self, where: str, error: Exception) -> None:
+        self.closed = True
+        self.session.failed(where, error)
+        if self.break_off is not None:
+            self.break_off()
 
     def put_data(self, kind: Kind, data: bytes) -> None:
         """Store a piece of a body, or give the exchange up when that body gets too long."""
@@ -158,7 +238,9 @@ class LiveExchange:
 
     def give_up(self, where: str, error: Exception) -> None:
         """Record no more of this exchange after an error of our own. Never raises."""
+        if self.closed:
+            self.session.failed(where, error)
+            return
         with contextlib.suppress(Exception):  # whatever it was may happen again
-            self.end(Kind.DROPPED, b"the recorder failed")
-        self.closed = True
-        self.session.failed(where, error)
+            self.journal.append(Kind.DROPPED, self.number, time.monotonic_ns(), b"the recorder failed")
+        self._lost(where, error)

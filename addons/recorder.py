@@ -9,7 +9,6 @@ what they were given.
 from __future__ import annotations
 
 import functools
-import ipaddress
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -18,11 +17,11 @@ from mitmproxy import ctx, http, tcp
 from mitmproxy.connection import Client
 from mitmproxy.proxy import server_hooks
 
-from addons import compat
-from addons.live import InFlight, LiveExchange
+from addons import compat, flows
+from addons.live import InFlight, LiveExchange, LiveSession
 from addons.sessions import Sessions
 from cassette import credentials, journal
-from cassette.exchange import HeaderPairs, Outcome, RequestHead, ResponseHead
+from cassette.exchange import Outcome, RequestHead, ResponseHead
 from cassette.journal import Kind
 
 _log = logging.getLogger(__name__)
@@ -69,39 +68,65 @@ class Recorder:
     @_guarded
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Begin an exchange, if the request goes to a router."""
-        flow.request.stream = True
         session = self._sessions.of(flow.client_conn)
-        if session is None:
-            return
-        session.in_flight[flow.id] = InFlight(flow.client_conn.id, None)
+        if session is not None:
+            session.in_flight[flow.id] = InFlight(flow.client_conn.id, None)
+        if flows.replay_of(flow) is flows.Replay.HELD:
+            return  # buffered until the cassette has been asked
+        flow.request.stream = True
+        if session is not None:
+            self._begin(session, flow)
+
+    def _begin(self, session: LiveSession, flow: http.HTTPFlow) -> None:
         request = flow.request
         spec = session.spec
-        host, port = target(flow)
+        host, port = flows.target(flow)
         router = spec.routers.find(host, port)
         if session.journal is None or router is None or not spec.routers.records_path(router, request.path):
             session.traffic.passed += 1
             return
+        if spec.blocks and (why := session.cannot_record()):
+            session.blocked(why)
+            session.in_flight.pop(flow.id, None)
+            text = f"not passed on, because it cannot be recorded: {why}"
+            compat.refuse(flow, compat.own_response(flow, 503, text, "recording_failed"))
+            return
         session.traffic.exchanges += 1
         exchange = LiveExchange(session, session.journal, next(session.numbers))
+        if spec.blocks:
+            exchange.break_off = functools.partial(_break_off, flow.client_conn)
         flow.metadata[_EXCHANGE] = exchange
         session.in_flight[flow.id] = InFlight(flow.client_conn.id, exchange)
-        flow.request.stream = _request_tee(exchange)
-        headers = spec.headers.for_host(host, port).redact_request(_pairs(request.headers))
-        url = credentials.redact_url(_url(request.scheme, host, port, request.path))
+        if request.stream:
+            request.stream = _request_tee(exchange)
+        headers = spec.headers.for_host(host, port).redact_request(flows.header_pairs(request.headers))
+        url = credentials.redact_url(flows.asked_url(flow))
         head = RequestHead(request.method, url, request.http_version, headers)
         exchange.put(Kind.REQUEST_HEAD, journal.encode_request_head(head))
         if request.headers.get("content-type", "").lower().startswith(_FORM):
             exchange.held_form = bytearray()
 
+    def _begin_episode(self, flow: http.HTTPFlow) -> None:
+        """Begin an exchange whose request was buffered: the cassette had no answer, the upstream gives one."""
+        session = self._sessions.of(flow.client_conn)
+        if session is None:
+            return
+        self._begin(session, flow)
+        exchange = flow.metadata.get(_EXCHANGE)
+        if isinstance(exchange, LiveExchange):
+            _request_tee(exchange)(flow.request.raw_content or b"")
+
     @_guarded
     def request(self, flow: http.HTTPFlow) -> None:
         """Note the end of the request."""
+        if flows.replay_of(flow) is flows.Replay.PASSED:
+            self._begin_episode(flow)
         exchange = flow.metadata.get(_EXCHANGE)
         if isinstance(exchange, LiveExchange):
             if exchange.held_form:
                 exchange.put_data(Kind.REQUEST_DATA, credentials.redact_form_body(bytes(exchange.held_form)))
             exchange.held_form = None
-            exchange.put(Kind.REQUEST_END, journal.encode_trailers(_pairs(flow.request.trailers)))
+            exchange.put(Kind.REQUEST_END, journal.encode_trailers(flows.header_pairs(flow.request.trailers)))
             exchange.request_ended = True
             if exchange.response_ended:
                 exchange.session.in_flight.pop(flow.id, None)
@@ -122,7 +147,9 @@ class Recorder:
             _log.warning("record.websocket_passed session=%s exchange=%d", session.spec.name, exchange.number)
             exchange.end(Kind.DROPPED, b"websocket")
             return
-        headers = session.spec.headers.for_host(*target(flow)).redact_response(_pairs(response.headers))
+        headers = session.spec.headers.for_host(*flows.target(flow)).redact_response(
+            flows.header_pairs(response.headers)
+        )
         head = ResponseHead(response.http_version, response.status_code, response.reason or "", headers)
         exchange.put(Kind.RESPONSE_HEAD, journal.encode_response_head(head))
         response.stream = _response_tee(exchange)
@@ -136,7 +163,9 @@ class Recorder:
             if _is_unframed(flow.response) and compat.was_reset(flow.server_conn):
                 reason = f"after {exchange.response_bytes} bytes of body"
                 exchange.end(Kind.FAILED, journal.encode_failure(Outcome.UPSTREAM_RESET, reason))
-            exchange.put(Kind.RESPONSE_END, journal.encode_trailers(_pairs(flow.response.trailers)))
+            exchange.put(
+                Kind.RESPONSE_END, journal.encode_trailers(flows.header_pairs(flow.response.trailers))
+            )
             exchange.response_ended = True
             if not (exchange.request_ended or exchange.closed):
                 return  # an upstream may answer before it has the whole request
@@ -199,37 +228,6 @@ class Recorder:
             session.in_flight.pop(flow.id, None)
 
 
-def target(flow: http.HTTPFlow) -> tuple[str, int]:
-    """Return the host and port that the client asked for.
-
-    That is what it named to the proxy; a client that looked the name up itself said only an address there, and
-    the name in the Host header.
-    """
-    request = flow.request
-    host = request.host
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return host, request.port
-    return request.pretty_host or host, request.port
-
-
-def _url(scheme: str, host: str, port: int, path: str) -> str:
-    name = f"[{host}]" if ":" in host else host
-    if port == {"http": 80, "https": 443}.get(scheme):
-        return f"{scheme}://{name}{path}"
-    return f"{scheme}://{name}:{port}{path}"
-
-
-def _pairs(headers: http.Headers | None) -> HeaderPairs:
-    if headers is None:
-        return ()
-    return tuple(
-        (name.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape"))
-        for name, value in headers.fields
-    )
-
-
 def _outcome(flow: http.HTTPFlow, exchange: LiveExchange) -> tuple[Outcome | None, str]:
     """Tell by side and state, not by mitmproxy's text, how an exchange broke off; None when it never began.
 
@@ -249,6 +247,10 @@ def _outcome(flow: http.HTTPFlow, exchange: LiveExchange) -> tuple[Outcome | Non
     if broke or flow.response.http_version == "HTTP/2.0":
         return Outcome.UPSTREAM_RESET, f"after {exchange.response_bytes} bytes of body"
     return Outcome.TRUNCATED, f"after {exchange.response_bytes} bytes of body"
+
+
+def _break_off(client: Client) -> None:
+    compat.break_off(ctx.master.addons.get("proxyserver"), client)
 
 
 def _is_unframed(response: http.Response) -> bool:

@@ -109,6 +109,25 @@ class RouterTable:
             self._found[key] = router
         return router
 
+    def with_hosts(self, hosts: Iterable[tuple[str, int]]) -> RouterTable:
+        """Return a table that covers these hosts and ports too, as if the user had named them in full.
+
+        What is no host is left out.
+        """
+        more = RouterTable((), (), self.never_decrypt)
+        more.routers = self.routers
+        added = [
+            Router(HostPattern(normalize_host(host), port))
+            for host, port in hosts
+            if host and "*" not in host
+        ]
+        more._named = (
+            *self._named,
+            *(one for one in added if self.find(one.pattern.host, one.pattern.port or 0) is None),
+        )
+        more._otherwise = self._otherwise
+        return more
+
     def records_path(self, router: Router, path: str) -> bool:
         """Tell whether a request to `router` for this path is recorded."""
         return router.records_path(path)

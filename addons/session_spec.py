@@ -1,6 +1,7 @@
 """A session's description on its way from the daemon to a worker: plain JSON, over a pipe, never on disk.
 
-An upstream proxy's password is in it, which is why the scribe's `session.json` is another thing.
+Passwords are in it, an upstream proxy's and the listener's, which is why the scribe's `session.json` is another
+thing.
 """
 
 from __future__ import annotations
@@ -8,15 +9,32 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from addons.live import SessionSpec
+from addons.access import LOOPBACK, parse_listen, parse_login, require_login
+from addons.live import ReplaySpec, SessionSpec
 from addons.routing import parse_connect_to, parse_upstream_proxy
 from addons.settings import router_table
 from cassette.headerfilter import HeaderPolicy
+from cassette.matchrules import MatchRules
+
+
+def _replay_spec(values: dict[str, Any]) -> ReplaySpec:
+    return ReplaySpec(
+        cassette=Path(values["cassette"]),
+        sealed=values["sealed"],
+        refuses_others=values["unlisted"] == "refuse",
+        repeat=values["repeat"],
+        factor=values["factor"],
+        compresses=values["compress"],
+        match=MatchRules.from_json(values["match"]),
+    )
 
 
 def spec_from_json(values: dict[str, Any]) -> SessionSpec:
-    """Build the description; ConfigError when a pattern in it is wrong."""
+    """Build the description; ConfigError when a pattern in it is wrong, or others could use the listener."""
     proxy = values["upstream_proxy"]
+    listen = parse_listen(values.get("listen", LOOPBACK))
+    login = parse_login(values["login"]) if values.get("login") else None
+    require_login(listen, login)
     return SessionSpec(
         name=values["name"],
         directory=Path(values["directory"]) if values["directory"] else None,
@@ -27,4 +45,8 @@ def spec_from_json(values: dict[str, Any]) -> SessionSpec:
         trusted_ca=Path(values["trusted_ca"]) if values["trusted_ca"] else None,
         connect_to=tuple(parse_connect_to(text) for text in values["connect_to"]),
         upstream_proxy=parse_upstream_proxy(proxy) if proxy else None,
+        replay=_replay_spec(values["replay"]) if values["replay"] else None,
+        blocks=values.get("blocks", False),
+        listen=listen,
+        login=login,
     )

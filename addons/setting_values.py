@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
+from addons.access import Login, parse_listen, parse_login
 from addons.errors import ConfigError
 from addons.routing import (
     ConnectTo,
@@ -20,6 +21,7 @@ from addons.routing import (
     parse_host_pattern,
     parse_upstream_proxy,
 )
+from cassette.matchrules import MatchRules
 
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([kmgt]?i?)b?", re.IGNORECASE | re.ASCII)
 _UNITS: dict[str, int] = {"": 1} | {
@@ -70,15 +72,69 @@ def one_of(*choices: str) -> Callable[[object], str]:
     return read
 
 
-_MODES = ("record-only", "passthrough")
-_GO_VCR_MODES = ("record-once", "replay-only", "replay-with-new-episodes")
+mode = one_of("record-only", "record-once", "replay-only", "replay-with-new-episodes", "passthrough")
+"""Read a mode by go-vcr's name for it."""
 
 
-def mode(value: object) -> str:
-    """Read a mode by go-vcr's name for it; those that replay are not there."""
-    if value in _GO_VCR_MODES:
-        raise ValueError(f"mode '{value}' is not available; use {_or(_MODES)}")
-    return one_of(*_MODES)(value)
+def yes_or_no(value: object) -> bool:
+    """Read a truth value; a variable of the environment or an option says it in a word."""
+    if isinstance(value, bool):
+        return value
+    words = {
+        "true": True,
+        "yes": True,
+        "on": True,
+        "1": True,
+        "false": False,
+        "no": False,
+        "off": False,
+        "0": False,
+    }
+    if isinstance(value, str) and value.lower() in words:
+        return words[value.lower()]
+    raise ValueError(f"expected true or false, not {_shown(value)}")
+
+
+def factor(value: object) -> float:
+    """Read a factor, 0 or more."""
+    try:
+        number = (
+            float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
+        )
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number >= 0):
+        raise ValueError(f"expected a number like 0.1 or 2, not {_shown(value)}")
+    return number
+
+
+def ignored_path(value: object) -> str:
+    """Read a place in JSON bodies (`cassette.jsonpaths`)."""
+    return MatchRules(ignore_paths=(text(value),)).ignore_paths[0]
+
+
+def volatile_name(value: object) -> str:
+    """Read the name of a built-in pattern (`cassette.matchrules.VOLATILE`)."""
+    return MatchRules(volatile=(text(value),)).volatile[0]
+
+
+def volatile_patterns(value: object) -> tuple[tuple[str, str], ...]:
+    """Read a mapping of names to regular expressions."""
+    if not isinstance(value, Mapping):
+        raise ValueError(f"expected a mapping of names to regular expressions, not {_shown(value)}")
+    return MatchRules(patterns=tuple((str(name), text(each)) for name, each in value.items())).patterns
+
+
+def profile_name(value: object) -> str:
+    """Read the name of a dialect's profile (`cassette.profiles`), or `auto`."""
+    return MatchRules(profiles=(text(value),)).profiles[0]
+
+
+def text(value: object) -> str:
+    """Read a text that is not empty."""
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"expected a text, not {_shown(value)}")
+    return value
 
 
 def host_pattern(value: object) -> str:
@@ -138,6 +194,28 @@ def upstream_proxy(value: object) -> UpstreamProxy | None:
         raise ValueError(f"expected the URL of a proxy, not {_kind(value)}")
     try:
         return parse_upstream_proxy(value)
+    except ConfigError as exc:
+        raise ValueError(exc.message) from exc
+
+
+def listen(value: object) -> str:
+    """Read an IP address to listen on."""
+    if not isinstance(value, str):
+        raise ValueError(f"expected an address like 127.0.0.1, not {_shown(value)}; put it in quotes")
+    try:
+        return parse_listen(value)
+    except ConfigError as exc:
+        raise ValueError(exc.message) from exc
+
+
+def login(value: object) -> Login | None:
+    """Read USER:PASSWORD; None is none."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise ValueError(f"expected USER:PASSWORD, not {_kind(value)}; put it in quotes")
+    try:
+        return parse_login(value)
     except ConfigError as exc:
         raise ValueError(exc.message) from exc
 

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from addons import setting_values
+from addons.access import Login, require_login
 from addons.errors import ConfigError
 from addons.routing import ConnectTo, Router, RouterTable, UpstreamProxy, parse_host_pattern
 from cassette.headerfilter import HeaderPolicy, HeaderRules
+from cassette.matchrules import MatchRules
 from cassette.model import Layout
 
 
@@ -26,7 +28,15 @@ class Mode(enum.Enum):
     """What a session does with traffic; go-vcr's names."""
 
     RECORD_ONLY = "record-only"
+    """Everything goes to the upstreams and is recorded."""
+    RECORD_ONCE = "record-once"
+    """Record when there is no cassette, replay when there is one."""
+    REPLAY_ONLY = "replay-only"
+    """Answer from the cassette; nothing goes to a router."""
+    REPLAY_WITH_NEW_EPISODES = "replay-with-new-episodes"
+    """Answer from the cassette; what is not in it goes to the upstream and is recorded."""
     PASSTHROUGH = "passthrough"
+    """Everything goes to the upstreams; nothing is recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +46,37 @@ class SessionSettings:
     mode: Mode
     host_field: Literal["empty", "url"]
     layout: Layout
+    on_record_failure: Literal["pass", "block"]
+    listen: str
+    """An IP address."""
+    login: Login | None
+    """What clients have to know; never None where others than this machine's users can connect."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaySettings:
+    """How a cassette answers."""
+
+    unlisted: Literal["refuse", "tunnel"]
+    """What a sealed session does with hosts that it does not replay."""
+    repeat: bool
+    """Whether the last interaction that matches answers further calls."""
+    timing: Literal["at-once", "recorded"]
+    timing_factor: float
+    compress: bool
+    fail_on_miss: bool
+    fail_on_unused: bool
+    match: MatchRules
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the proxy has to know of it, in plain JSON types."""
+        return {
+            "unlisted": self.unlisted,
+            "repeat": self.repeat,
+            "factor": self.timing_factor if self.timing == "recorded" else 0.0,
+            "compress": self.compress,
+            "match": self.match.to_json(),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +115,7 @@ class Settings:
     """The user's own host patterns, which `routers` holds already."""
     never_decrypt: tuple[str, ...]
     headers: HeaderPolicy
+    replay: ReplaySettings
     limits: Limits
     daemon: DaemonSettings
     upstream: UpstreamSettings
@@ -130,10 +172,27 @@ _SCHEMA: _Schema = {
         "mode": _Key(setting_values.mode, "record-only"),
         "host_field": _Key(setting_values.one_of("empty", "url"), "url"),
         "layout": _Key(setting_values.one_of(*(layout.value for layout in Layout)), "charm"),
+        "on_record_failure": _Key(setting_values.one_of("pass", "block"), "block"),
+        "listen": _Key(setting_values.listen, "127.0.0.1", explains=True),
+        "proxy_auth": _Key(setting_values.login, "me:a-long-word", explains=True),
     },
     "hosts": _HOSTS,
     "never_decrypt": _HOSTS,
     "headers": {**_SIDES, "hosts": {_ANY_HOST: _SIDES}},
+    "replay": {
+        "unlisted": _Key(setting_values.one_of("refuse", "tunnel"), "tunnel"),
+        "repeat": _Key(setting_values.yes_or_no, "true"),
+        "timing": _Key(setting_values.one_of("at-once", "recorded"), "recorded"),
+        "timing_factor": _Key(setting_values.factor, "0.1"),
+        "compress": _Key(setting_values.yes_or_no, "true"),
+        "fail_on_miss": _Key(setting_values.yes_or_no, "false"),
+        "fail_on_unused": _Key(setting_values.yes_or_no, "true"),
+        "ignore_paths": _Key(setting_values.ignored_path, "metadata.trace_id", many=True),
+        "ignore_query": _Key(setting_values.text, "api-version", many=True),
+        "volatile": _Key(setting_values.volatile_name, "uuid", many=True),
+        "patterns": _Key(setting_values.volatile_patterns, '{build: "b[0-9]+"}'),
+        "profiles": _Key(setting_values.profile_name, "anthropic", many=True),
+    },
     "limits": {
         "max_body": _Key(setting_values.size, "256MB"),
         "drain_seconds": _Key(setting_values.seconds, "10"),
@@ -167,6 +226,7 @@ def build_settings(layers: Iterable[Layer]) -> Settings:
                 continue
             adds = key.many or isinstance(value, tuple)
             merged[path] = merged.get(path, ()) + value if adds else value
+    require_login(merged["session", "listen"], merged["session", "proxy_auth"])
     routers = router_table(merged["hosts",], merged["never_decrypt",])
     for pattern, source in patterns.items():
         _check_known(pattern, source, routers)
@@ -175,6 +235,9 @@ def build_settings(layers: Iterable[Layer]) -> Settings:
             Mode(merged["session", "mode"]),
             merged["session", "host_field"],
             Layout(merged["session", "layout"]),
+            merged["session", "on_record_failure"],
+            merged["session", "listen"],
+            merged["session", "proxy_auth"],
         ),
         hosts=merged["hosts",],
         never_decrypt=merged["never_decrypt",],
@@ -190,12 +253,34 @@ def build_settings(layers: Iterable[Layer]) -> Settings:
                 for pattern in patterns
             ),
         ),
+        replay=_replay(merged),
         limits=Limits(merged["limits", "max_body"], merged["limits", "drain_seconds"]),
         daemon=DaemonSettings(merged["daemon", "linger_seconds"], merged["daemon", "log_level"]),
         upstream=UpstreamSettings(
             merged["upstream", "ca"], merged["upstream", "proxy"], merged["upstream", "connect_to"]
         ),
         routers=routers,
+    )
+
+
+def _replay(merged: Mapping[_Path, Any]) -> ReplaySettings:
+    values = {name: merged["replay", name] for name in _SCHEMA["replay"]}  # type: ignore[union-attr]
+    rules = MatchRules(
+        values["ignore_paths"],
+        values["ignore_query"],
+        values["volatile"],
+        values["patterns"],
+        values["profiles"],
+    )
+    return ReplaySettings(
+        values["unlisted"],
+        values["repeat"],
+        values["timing"],
+        values["timing_factor"],
+        values["compress"],
+        values["fail_on_miss"],
+        values["fail_on_unused"],
+        rules,
     )
 
 

@@ -81,7 +81,8 @@ class Standalone:
         Recording(_NAME, cassette, layout, host_field, settings.headers, max_body).save(self._directory)
         self._scribe = Child("scribe", ["cassette.scribe_process"], _scribe_died)
         self._scribe.call("open", directory=str(self._directory))
-        spec = SessionSpec(_NAME, self._directory, 0, settings.headers, settings.routers, max_body)
+        spec = SessionSpec(_NAME, self._directory, 0, settings.headers, settings.routers, max_body,
+                           blocks=settings.session.on_record_failure == "block")  # fmt: skip
         self._sessions.default = LiveSession(spec, "w1")
         _log.info("wiretape: recording to %s", cassette)
 
@@ -93,7 +94,7 @@ class Standalone:
         for flight in session.in_flight.values():
             if flight.exchange is not None and not flight.exchange.closed:
                 flight.exchange.end(Kind.FAILED, encode_failure(Outcome.CUT, "mitmproxy ended"))
-        session.journal.close()
+        session.close()
         try:
             counts = self._scribe.call(
                 "finish",

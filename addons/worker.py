@@ -72,7 +72,7 @@ class Worker:
             case "close":
                 session = self._session(request["name"])
                 await self._engine.close(session, request["drain_seconds"])
-                return session.traffic.to_json()
+                return session.status()
             case "counts":
                 return {session.spec.name: session.status() for session in self._engine.sessions}
             case unknown:

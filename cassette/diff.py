@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from cassette.bodies import Body, Kind, read_body
@@ -26,7 +26,7 @@ from cassette.canonical import (
     request_body_under_rules,
     rules_key,
 )
-from cassette.conversation import Conversation, ToolCall, read_conversation
+from cassette.conversation import Conversation, ToolCall, Usage, read_conversation
 from cassette.explain import diff_requests
 from cassette.matchrules import EVERYTHING_VOLATILE, MatchRules, plan
 from cassette.model import Cassette, Interaction, Request
@@ -49,7 +49,7 @@ class Change:
     """One thing that two answers differ in. Texts without credentials, of any number of lines."""
 
     what: str
-    """`status`, `model`, `text`, `tool calls`, `finish reason`, `usage`, `error` or `body`."""
+    """`body`, `status`, `model`, `text`, `tool calls`, `finish reason`, `error` or `usage` (counts that differ)."""
     before: str
     after: str
 
@@ -138,39 +138,40 @@ def _pairs(
 
     for level in range(3):
         ours, theirs = unpaired()
-        waiting = _grouped(theirs, lambda at, level=level: after[at].keys[level])
+        waiting = _grouped(theirs, [side.keys[level] for side in after])
         for position in ours:
             queue = waiting.get(before[position].keys[level])
             if queue:
                 pairs[position] = queue.pop(0), True
     ours, theirs = unpaired()
-    of_place = _grouped(theirs, lambda at: after[at].place)
-    for place, those in _grouped(ours, lambda at: before[at].place).items():
+    of_place = _grouped(theirs, [side.place for side in after])
+    for place, those in _grouped(ours, [side.place for side in before]).items():
         for position, other in _by_likeness(those, of_place.get(place, []), before, after):
             pairs[position] = other, False
     return pairs
 
 
-def _grouped(positions: Sequence[int], key: Callable[[int], Hashable]) -> dict[Hashable, list[int]]:
+def _grouped(positions: Sequence[int], keys: Sequence[Hashable]) -> dict[Hashable, list[int]]:
+    """Return the positions by their keys; `keys` has one for every position there is."""
     groups: dict[Hashable, list[int]] = {}
     for position in positions:
-        groups.setdefault(key(position), []).append(position)
+        groups.setdefault(keys[position], []).append(position)
     return groups
 
 
 def _by_likeness(
     ours: list[int], theirs: list[int], before: Sequence[_Side], after: Sequence[_Side]
 ) -> list[tuple[int, int]]:
-    """Return pairs, the most alike first; of equals those that stand at the same place in their order."""
+    """Return pairs, the most alike first; of equals the first."""
     if len(ours) * len(theirs) > MAX_PAIRS:
         return list(zip(ours, theirs, strict=False))
     ranked = sorted(
-        (-likeness(before[a].words, after[b].words), abs(rank_a - rank_b), rank_a, rank_b)
+        (-likeness(before[a].words, after[b].words), rank_a, rank_b)
         for rank_a, a in enumerate(ours)
         for rank_b, b in enumerate(theirs)
     )
     pairs: dict[int, int] = {}
-    for *_, rank_a, rank_b in ranked:
+    for _, rank_a, rank_b in ranked:
         if rank_a not in pairs and rank_b not in pairs.values():
             pairs[rank_a] = rank_b
     return [(ours[rank_a], theirs[rank_b]) for rank_a, rank_b in pairs.items()]
@@ -203,19 +204,25 @@ def _changes(before: Interaction, after: Interaction, rules: MatchRules) -> Iter
         if facts[0][what] != facts[1][what]:
             sides = ("\n".join(drawing.lines(Body(Kind.TEXT, fact[what]))) for fact in facts)
             yield Change(what, *sides)
+    counts = [asdict(conversation.usage or Usage()) for conversation in conversations]
+    if counts[0] != counts[1]:
+        changed = [name for name in counts[0] if counts[0][name] != counts[1][name]]
+        yield Change("usage", *(_counts_text(side, changed) for side in counts))
+
+
+def _counts_text(counts: Mapping[str, int | None], names: Sequence[str]) -> str:
+    return ", ".join(f"{name} {counts[name]}" for name in names if counts[name] is not None)
 
 
 def _facts(conversation: Conversation, rules: MatchRules) -> dict[str, str]:
     """Return what matters of an answer, by name, in the order in which it is shown."""
     texts = [message.text for message in conversation.answer if message.text]
     calls = [call for message in conversation.answer for call in message.tool_calls]
-    usage = asdict(conversation.usage) if conversation.usage is not None else {}
     return {
         "model": conversation.answering_model,
         "text": _under_rules("\n\n".join(texts), rules),
         "tool calls": "\n".join(_call_text(call, rules) for call in calls),
         "finish reason": conversation.finish_reason,
-        "usage": ", ".join(f"{name} {count}" for name, count in usage.items() if count is not None),
         "error": _under_rules(conversation.error, rules),
     }
 

@@ -5,12 +5,13 @@
 Bodies are not copied about: a small one is kept as it came, of a large one only where it lies in the journal
 (`Span`). `Draft.exchange` puts it together when the exchange is written.
 
-Segments are deleted from the oldest on, so an exchange that stays open (a stream that lasts for hours) keeps its
-first segment and all that follow: the disk then holds all that the session records until it ends.
+An exchange under way holds the segments that have records of it, and no others: a stream that stays open for
+hours does not keep what others have said meanwhile.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -61,8 +62,8 @@ class Draft:
     """An exchange that is under way."""
 
     number: int
-    first_segment: int
-    """The oldest segment that this exchange still needs."""
+    segments: list[int]
+    """Those with records of this exchange, in order: it needs them until it is written."""
     request: RequestHead
     started_at_ns: int
     request_body: Body = field(default_factory=Body)
@@ -106,6 +107,8 @@ class Dropped:
 
     number: int
     reason: str
+    segments: list[int]
+    """Those with records of this exchange, in order."""
 
 
 class Assembler:
@@ -114,18 +117,22 @@ class Assembler:
     def __init__(self) -> None:
         self._drafts: dict[int, Draft] = {}
         self._partial: dict[tuple[int, int], bytearray] = {}
+        self._segments: dict[int, list[int]] = {}
+        """Of every exchange whose head began, the segments with records of it."""
+        self._holders: Counter[int] = Counter()
 
     def __len__(self) -> int:
         """Return how many exchanges are under way."""
         return len(self._drafts)
 
-    @property
-    def oldest_segment(self) -> int | None:
-        """The oldest segment that an exchange under way still needs; None when nothing is under way."""
-        return min((draft.first_segment for draft in self._drafts.values()), default=None)
+    def holds(self, segment: int) -> bool:
+        """Tell whether an exchange under way has records in a segment."""
+        return self._holders[segment] > 0
 
     def feed(self, record: Record, segment: int, payload_at: int) -> Finished | Dropped | None:
         """Take one record; return what it finished, if it finished something."""
+        if not self._hold(record, segment):
+            return None
         key = (record.exchange, record.kind)
         is_data = record.kind in (Kind.REQUEST_DATA, Kind.RESPONSE_DATA)
         if record.more and not is_data:
@@ -141,14 +148,40 @@ class Assembler:
         payload = bytes(record.payload)
         if self._partial:
             payload = bytes(self._partial.pop(key, b"")) + payload
-        return self._take(record, payload, segment)
+        return self._take(record, payload)
 
-    def _take(self, record: Record, payload: bytes, segment: int) -> Finished | Dropped | None:
+    def _hold(self, record: Record, segment: int) -> bool:
+        """Note where an exchange has a record; False for one whose head never came, or is written already."""
+        held = self._segments.get(record.exchange)
+        if held is None:
+            if record.kind != Kind.REQUEST_HEAD:
+                return False
+            held = self._segments[record.exchange] = []
+        if not held or held[-1] != segment:
+            held.append(segment)
+            self._holders[segment] += 1
+        return True
+
+    def _release(self, number: int) -> list[int]:
+        """Need no more of an exchange; return the segments that had records of it."""
+        held = self._segments.pop(number, [])
+        for segment in held:
+            self._holders[segment] -= 1
+            if not self._holders[segment]:
+                del self._holders[segment]
+        for key in [key for key in self._partial if key[0] == number]:
+            del self._partial[key]
+        return held
+
+    def _take(self, record: Record, payload: bytes) -> Finished | Dropped | None:
         number = record.exchange
         if record.kind == Kind.REQUEST_HEAD:
             head = journal.decode_request_head(payload)
-            self._drafts[number] = Draft(number, segment, head, record.at_ns)
+            self._drafts[number] = Draft(number, self._segments[number], head, record.at_ns)
             return None
+        if record.kind == Kind.DROPPED:
+            self._drafts.pop(number, None)
+            return Dropped(number, payload.decode(), self._release(number))
         draft = self._drafts.get(number)
         if draft is None:
             return None
@@ -164,20 +197,22 @@ class Assembler:
                 draft.response_ended = True
             case Kind.FAILED:
                 return self._finish(draft, *journal.decode_failure(payload))
-            case Kind.DROPPED:
-                del self._drafts[number]
-                return Dropped(number, payload.decode())
         # An upstream may answer before it has the whole request; the exchange ends when both have.
         if draft.request_ended and draft.response_ended:
             return self._finish(draft, Outcome.COMPLETE, "")
         return None
 
-    def forget(self, number: int) -> None:
-        """Let an exchange go of which a record makes no sense; what else comes of it is ignored."""
+    def forget(self, number: int) -> list[int]:
+        """Let an exchange go of which a record makes no sense; return the segments that had records of it.
+
+        What else comes of it is ignored.
+        """
         self._drafts.pop(number, None)
+        return self._release(number)
 
     def _finish(self, draft: Draft, outcome: Outcome, reason: str) -> Finished:
         del self._drafts[draft.number]
+        self._release(draft.number)
         draft.outcome, draft.reason = outcome, reason
         return Finished(draft)
 
@@ -187,3 +222,5 @@ class Assembler:
             done = draft.request_ended and draft.response_ended
             yield self._finish(draft, Outcome.COMPLETE if done else outcome, "" if done else reason)
         self._partial.clear()
+        self._segments.clear()
+        self._holders.clear()

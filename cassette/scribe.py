@@ -15,19 +15,20 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from cassette.errors import CassetteError, JournalCorruptError, StoreError
 from cassette.exchange import Outcome
 from cassette.files import as_store_error
-from cassette.journal import Record
+from cassette.journal import Kind, Record
 from cassette.lifecycle import Assembler, Draft, Dropped, Finished, Span
 from cassette.recording import Recording
 from cassette.segment_reader import PayloadFile, SegmentReader
 from cassette.segments import is_being_written, segment_path, writers_in
 from cassette.session_files import SessionFiles, delete_session
+from cassette.settled import Settled
 from cassette.wire import to_interaction
 
 _log = logging.getLogger(__name__)
@@ -74,8 +75,10 @@ class _Writer:
     reader: SegmentReader
     assembler: Assembler
     payloads: PayloadFile
-    kept_from: int
-    """The oldest segment that still exists."""
+    kept: list[int]
+    """The segments that were read and still exist, in order."""
+    unwritten: dict[int, int] = field(default_factory=dict)
+    """Exchanges that ended unwritten in another segment than they began in: number to the segment of the end."""
 
     def close(self) -> None:
         self.reader.close()
@@ -101,6 +104,11 @@ class SessionScribe:
         self._retry_at = 0.0
         self._looked_ns = 0
         self._lock = self._take_lock()
+        try:
+            self._settled = Settled(directory / "settled")
+        except BaseException:
+            os.close(self._lock)
+            raise
         try:
             self._files.open()
         except CassetteError as exc:
@@ -170,26 +178,39 @@ class SessionScribe:
             return
         for name in writers_in(self.directory):
             if name not in self._writers:
-                reader = SegmentReader(self.directory, name)
+                reader = SegmentReader(self.directory, name, self._settled.segments_of(name))
                 payloads = PayloadFile(self.directory, name)
-                self._writers[name] = _Writer(reader, Assembler(), payloads, reader.number)
+                self._writers[name] = _Writer(reader, Assembler(), payloads, [])
         # The clock of a file system is coarse: what comes within the same tick does not show.
         if time.time_ns() - changed_ns > _TICK_NS:
             self._looked_ns = changed_ns
 
     def _take(self, name: str, record: Record, segment: int, payload_at: int) -> None:
-        assembler = self._writers[name].assembler
+        writer = self._writers[name]
+        if not writer.kept or writer.kept[-1] != segment:
+            writer.kept.append(segment)
+        if record.kind == Kind.REQUEST_HEAD and self._is_done(name, record.exchange):
+            return  # what else there is of it is then ignored, and keeps no segment
+        assembler = writer.assembler
         try:
             result = assembler.feed(record, segment, payload_at)
         except (ValueError, KeyError, TypeError) as exc:  # whole, but of another version
-            assembler.forget(record.exchange)
-            self._failed(name, record.exchange, exc)
+            self._failed(name, record.exchange, assembler.forget(record.exchange), exc)
             return
         if isinstance(result, Finished):
             self._pending.append((name, result.draft))
             self._write_pending()
         elif isinstance(result, Dropped):
             self.counts.dropped += 1
+            self._ended_unwritten(name, result.number, result.segments)
+
+    def _is_done(self, name: str, number: int) -> bool:
+        return self._files.has(name, number) or self._settled.has(name, number)
+
+    def _ended_unwritten(self, name: str, number: int, segments: Sequence[int]) -> None:
+        """Keep in mind what a scribe that begins anew could take for cut off, were only its end deleted."""
+        if segments and segments[0] != segments[-1]:
+            self._writers[name].unwritten[number] = segments[-1]
 
     def writer_gone(self, name: str) -> None:
         """Say that a writer's process is dead: what it had under way is interrupted once its journal is read."""
@@ -213,13 +234,14 @@ class SessionScribe:
         self._pending.extend((name, finished.draft) for finished in given_up)
         self._write_pending()
 
-    def _failed(self, writer: str, number: int, exc: Exception) -> None:
+    def _failed(self, writer: str, number: int, segments: Sequence[int], exc: Exception) -> None:
         # Its text might quote what was recorded.
         _log.error(
             "scribe.failed session=%s exchange=%s/%d reason=%s",
             self.recording.name, writer, number, exc if isinstance(exc, CassetteError) else type(exc).__name__,
         )  # fmt: skip
         self.counts.failed += 1
+        self._ended_unwritten(writer, number, segments)
 
     def _write_pending(self) -> None:
         """Write in order what waits; raises CassetteError when the disk refuses, and it goes on waiting."""
@@ -228,16 +250,14 @@ class SessionScribe:
             try:
                 self._write_one(writer, draft)
             except JournalCorruptError as exc:
-                self._failed(writer, draft.number, exc)
+                self._failed(writer, draft.number, draft.segments, exc)
             except CassetteError:
                 raise
             except Exception as exc:  # whatever one exchange holds, the others are to be written
-                self._failed(writer, draft.number, exc)
+                self._failed(writer, draft.number, draft.segments, exc)
             self._pending.popleft()
 
     def _write_one(self, writer: str, draft: Draft) -> None:
-        if self._files.has(writer, draft.number):
-            return
         payloads = self._writers[writer].payloads
 
         def read(span: Span) -> bytes:
@@ -249,16 +269,32 @@ class SessionScribe:
         self._files.append(writer, draft.number, interaction)
 
     def _delete_done(self) -> None:
-        """Delete the segments whose exchanges are all written; the cassette is synced before."""
+        """Delete the segments of which no exchange under way has a record; the cassette is synced before.
+
+        Nothing waits to be written when this is called.
+        """
         synced = False
         for name, writer in self._writers.items():
-            needed = min(writer.assembler.oldest_segment or writer.reader.number, writer.reader.number)
-            while writer.kept_from < needed:
-                if not synced:
-                    self._files.sync()
-                    synced = True
-                self._delete_segment(name, writer.kept_from)
-                writer.kept_from += 1
+            if not writer.kept or writer.kept[0] == writer.reader.number:
+                continue
+            needed = [n for n in writer.kept if n >= writer.reader.number or writer.assembler.holds(n)]
+            if len(needed) == len(writer.kept):
+                continue
+            if not synced:
+                self._files.sync()
+                synced = True
+            for number in sorted(set(writer.kept).difference(needed)):
+                self._delete_done_segment(name, writer, number)
+
+    def _delete_done_segment(self, name: str, writer: _Writer, number: int) -> None:
+        ended = [exchange for exchange, segment in writer.unwritten.items() if segment == number]
+        if writer.kept[0] != number:
+            self._settled.add(name, ended, number)
+            self._settled.sync()
+        self._delete_segment(name, number)
+        writer.kept.remove(number)
+        for exchange in ended:
+            del writer.unwritten[exchange]
 
     def _delete_segment(self, name: str, number: int) -> None:
         path = segment_path(self.directory, name, number)
@@ -311,6 +347,7 @@ class SessionScribe:
         for writer in self._writers.values():
             writer.close()
         self._files.close()
+        self._settled.close()
         os.close(self._lock)
 
 
@@ -332,7 +369,7 @@ def recover(journals: Path, *, patience_seconds: float = 1.0) -> Iterator[Recove
     all, for those that are at work.
     """
     deadline = time.monotonic() + patience_seconds
-    left = sorted(path for path in journals.iterdir() if path.is_dir()) if journals.is_dir() else []
+    left = _folders_in(journals)
     while left:
         busy = []
         for directory in left:
@@ -344,6 +381,12 @@ def recover(journals: Path, *, patience_seconds: float = 1.0) -> Iterator[Recove
             return
         left = busy
         time.sleep(0.02)
+
+
+def _folders_in(journals: Path) -> list[Path]:
+    if not journals.is_dir():
+        return []
+    return sorted(path for path in journals.iterdir() if path.is_dir() and not path.is_symlink())
 
 
 def _recover_one(directory: Path) -> Iterator[Recovered]:

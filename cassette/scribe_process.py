@@ -6,6 +6,7 @@ Requests and answers are JSON lines; `id` pairs them:
     {"id": 2, "do": "writer_gone", "directory": DIR, "writer": W}  that proxy worker is dead
     {"id": 3, "do": "finish", "directory": DIR, "reason": TEXT}    read to the end, close; answers with the counts
     {"id": 4, "do": "counts"}                                      {DIR: counts, ...}
+    {"id": 5, "do": "ping"}                                        at once, whatever it is at: it is alive
 
 The end of the input is the end of the parent: the scribe then writes what the journals hold and leaves the rest
 for recovery. The log goes to standard error.
@@ -36,17 +37,24 @@ class ScribeProcess:
 
     def __init__(self, answers: IO[str]) -> None:
         self._answers = answers
+        self._answering = threading.Lock()
         self._requests: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._scribes: dict[str, SessionScribe] = {}
         self._logged: dict[str, str] = {}
 
     def read_requests(self, lines: IO[str]) -> None:
-        """Queue the requests as they come; runs in a thread."""
+        """Queue the requests as they come, but answer pings; runs in a thread."""
         try:
             for line in lines:
-                self._requests.put(json.loads(line))
+                request = json.loads(line)
+                if request["do"] == "ping":
+                    self._say({"id": request["id"], "result": None})
+                else:
+                    self._requests.put(request)
         except ValueError:  # half a line: the parent was killed while it wrote
             _log.error("scribe.input_torn")
+        except OSError:  # nobody reads the answers any more
+            pass
         finally:
             self._requests.put(None)
 
@@ -94,8 +102,12 @@ class ScribeProcess:
                 "id": request.get("id"),
                 "error": {"kind": "StoreError", "message": f"the scribe failed: {exc!r}; see: wiretape logs"},
             }
-        self._answers.write(json.dumps(answer) + "\n")
-        self._answers.flush()
+        self._say(answer)
+
+    def _say(self, answer: dict[str, Any]) -> None:
+        with self._answering:
+            self._answers.write(json.dumps(answer) + "\n")
+            self._answers.flush()
 
     def _do(self, request: dict[str, Any]) -> Any:
         match request["do"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,15 +21,17 @@ class SegmentReader:
     """Yields one writer's records in order.
 
     `records()` returns when nothing more is there yet; call it again later. A record that is torn ends the journal
-    of a dead writer: nothing behind it can be trusted.
+    of a dead writer: nothing behind it can be trusted. A segment that is missing ends it as well, unless it is one
+    of those that are known to be deleted.
     """
 
-    def __init__(self, directory: Path, writer: str) -> None:
+    def __init__(self, directory: Path, writer: str, deleted: Container[int] = ()) -> None:
         """Start at the writer's oldest segment that is left."""
         numbers = writers_in(directory).get(writer)
         self.directory = directory
         self.writer = writer
         self.number = numbers[0] if numbers else 1
+        self._deleted = deleted
         self.is_broken = False
         """Whether the last look ended at something that is no record: half-written, or torn by a crash."""
         self._file: BinaryIO | None = None
@@ -45,7 +47,10 @@ class SegmentReader:
         """
         while True:
             if self._file is None and not self._open():
-                return
+                if self.number not in self._deleted:
+                    return
+                self.number += 1
+                continue
             found = self._read()
             if found is None:
                 return

@@ -107,9 +107,13 @@ class SegmentWriter:
         self._at = len(MAGIC)
         self._spares: deque[mmap.mmap] = deque()
         self._lock = threading.Lock()
+        self._told = ""
+        """What the log says is wrong with the disk; it does not flicker as the scribe makes a little room."""
         self._wanted = threading.Event()
         self._wanted.set()
         self._closed = False
+        self.lost_exchanges: frozenset[int] = frozenset()
+        """Known when it is closed: the exchanges of which the disk never took what waited."""
         self._thread = threading.Thread(target=self._prepare, name=f"journal {writer}", daemon=True)
         self._thread.start()
 
@@ -121,7 +125,7 @@ class SegmentWriter:
             try:
                 self._split(kind, exchange, at_ns, payload)
             except StoreError:
-                if kind != Kind.REQUEST_HEAD:
+                if kind != Kind.REQUEST_HEAD or len(payload) > self._longest:
                     # Past the limit too: as many as there are exchanges under way, of a few bytes.
                     self._wait(Kind.DROPPED, exchange, at_ns, b"the disk was full")
                 raise
@@ -144,6 +148,11 @@ class SegmentWriter:
     def waiting_bytes(self) -> int:
         """How much waits in memory for the disk."""
         return self._overflow_bytes
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the disk refuses and what is appended only waits in memory, so that an end now would lose it."""
+        return self.error is not None and bool(self._overflow)
 
     def _put(self, kind: int, exchange: int, at_ns: int, payload: bytes) -> None:
         if not self._overflow and self._store(kind, exchange, at_ns, payload):
@@ -182,7 +191,7 @@ class SegmentWriter:
                         segment_path(self.directory, self.writer, self._made + 1), self._bytes
                     )
                 except StoreError as exc:
-                    self.error = exc
+                    self._refused(exc)
                     break
                 with self._lock:
                     self.error = None
@@ -191,11 +200,23 @@ class SegmentWriter:
                     # What waits is more than the spares hold, or it is stored; so this ends soon.
                     while self._overflow and self._store(*self._overflow[0]):
                         self._overflow_bytes -= journal.record_bytes(len(self._overflow.popleft()[3]))
+            if self._told and len(self._spares) == _SPARES:
+                _log.warning("journal.resumed writer=%s", self.writer)
+                self._told = ""
             if self._closed:
                 return
 
+    def _refused(self, exc: StoreError) -> None:
+        if exc.message != self._told:
+            _log.error("journal.refused writer=%s problem=%s", self.writer, exc)
+            self._told = exc.message
+        self.error = exc
+
     def close(self) -> None:
-        """Store what waits, if the disk lets us, and unmap; what was appended stays on disk for the reader."""
+        """Store what waits, if the disk lets us, and unmap; what was appended stays on disk for the reader.
+
+        Waits for the disk. What it does not take is lost, see `lost_exchanges`.
+        """
         with self._lock:
             if self._closed:
                 return
@@ -204,6 +225,9 @@ class SegmentWriter:
         self._thread.join()
         if self._overflow:
             _log.error("journal.lost records=%d reason=%s", len(self._overflow), self.error)
+            # A dropped one lost a record before, and was counted then.
+            dropped = {exchange for kind, exchange, _, _ in self._overflow if kind == Kind.DROPPED}
+            self.lost_exchanges = frozenset(exchange for _, exchange, _, _ in self._overflow) - dropped
         self._map.close()
         for spare in self._spares:
             spare.close()

@@ -10,6 +10,12 @@ Nothing is installed into any system's trust store. The folder `HOME/ca` (0700, 
     bundle*.pem        all roots of a client together (see `proxy_cli.trust`)
 
 and mitmproxy adds `mitmproxy-dhparam.pem` (public numbers).
+
+The CA lives for a short time, so that a key which got away is soon worth nothing. It is not limited to names (RFC 5280,
+4.2.1.10). Measured with the registrable domains of the routers, localhost and 127.0.0.0/8 permitted: OpenSSL
+(Python, Node, curl) and Go refuse every other host, and which ones `--host` adds is known only after clients have
+read the CA; OpenSSL also refuses the leaf of a bare address, whose common name it takes for a DNS name; and Java
+does not look at the constraints of a root at all.
 """
 
 from __future__ import annotations
@@ -31,8 +37,8 @@ KEY_FILE = "mitmproxy-ca.pem"
 CERTIFICATE_FILE = "wiretape-ca.pem"
 BUNDLE_FILE = "bundle.pem"
 
-LIFETIME = timedelta(days=2 * 365)
-"""Chosen, not measured: long enough to be forgotten, and under the 825 days that Apple's platforms allow."""
+LIFETIME = timedelta(days=90)
+"""As Let's Encrypt's certificates have it. Chosen, not measured."""
 
 RENEW_BEFORE = timedelta(days=30)
 """A CA with less life than this is replaced: a client started today should not see it expire."""
@@ -78,8 +84,8 @@ def ensure_ca(home: Path, now: datetime | None = None) -> CaPaths:
 
     Of several processes that find it missing at once, one makes it and all return the same. Costs
     about a millisecond when there is nothing to do. A replaced CA stays in `certificate` (and so in the
-    bundles) until it expires, but its key is gone from the disk: a proxy that is running should be
-    restarted before that. Raises StartError when the folder or a file in it cannot be used.
+    bundles) until it expires, but its key is gone from the disk; a proxy that is running signs with it until
+    then, for the clients that started before (`addons.authority`). Raises StartError when the folder or a file in it cannot be used.
     """
     now = now or datetime.now(UTC)
     paths = ca_paths(home)
@@ -107,14 +113,15 @@ def ca_text(ca: CaPaths, now: datetime | None = None) -> list[str]:
         f"{authority.name}",
         f"  certificate  {ca.certificate}",
         f"  SHA-256      {authority.fingerprint}",
-        f"  expires      {authority.expires_at:%Y-%m-%d} ({days} days; renewed by itself)",
+        f"  expires      {authority.expires_at:%Y-%m-%d} ({days} days; a new one is made in time)",
         "",
         "Nothing is installed into the system's trust store. A shell trusts the CA after",
         '  eval "$(wiretape env)"',
         "and a single command when it is started with",
         "  wiretape run -- COMMAND",
         "A client that takes a file with all its roots gets `wiretape ca bundle`, one that adds a root",
-        "to its own gets `wiretape ca path`.",
+        "to its own gets `wiretape ca path`. Where you import it (a Java keystore, a container), do it again",
+        "with each new one.",
         "",
         "Whoever can read the key in this folder can pose as any server to the clients that trust the",
         "CA: keep it on this machine. To be rid of it, stop wiretape and delete the folder:",

@@ -51,7 +51,7 @@ As a pre-commit hook:
 """
 
 
-def _exits(command: Callable[_Params, int]) -> Callable[_Params, None]:
+def exits_with(command: Callable[_Params, int]) -> Callable[_Params, None]:
     """Exit with what a command returns; without a word when its reader has gone (`| head`)."""
 
     @wraps(command)
@@ -68,14 +68,14 @@ def _exits(command: Callable[_Params, int]) -> Callable[_Params, None]:
     return exits
 
 
-_json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON, with keys that stay.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON, with keys that stay.")
 _cassettes_argument = click.argument("cassettes", metavar="CASSETTE...", nargs=-1, required=True)
 
 
 @click.command("ls", epilog=_LS_EPILOG)
 @_cassettes_argument
-@_json_option
-@_exits
+@json_option
+@exits_with
 def ls(cassettes: tuple[str, ...], as_json: bool) -> int:
     """List what cassettes hold, a line per interaction.
 
@@ -94,8 +94,8 @@ def ls(cassettes: tuple[str, ...], as_json: bool) -> int:
 @click.option(
     "--raw-request", is_flag=True, help="Write the request's body, byte for byte, and nothing else."
 )
-@_json_option
-@_exits
+@json_option
+@exits_with
 def show(cassette: str, interaction_id: int | None, raw: bool, raw_request: bool, as_json: bool) -> int:
     """Show an interaction as a conversation; all of a cassette without ID.
 
@@ -115,8 +115,8 @@ def show(cassette: str, interaction_id: int | None, raw: bool, raw_request: bool
 @_cassettes_argument
 @click.option("--any-layout", is_flag=True, help="Accept a YAML layout that go-vcr would not write.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing when all is in order.")
-@_json_option
-@_exits
+@json_option
+@exits_with
 def verify(cassettes: tuple[str, ...], any_layout: bool, quiet: bool, as_json: bool) -> int:
     """Check cassettes against the format and for credentials.
 

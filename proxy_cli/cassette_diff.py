@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from cassette.diff import Difference, diff
 from cassette.matchrules import EVERYTHING_VOLATILE
-from proxy_cli.cassette_reading import _load, _say, _say_json, complain
+from proxy_cli.cassette_reading import complain, load_or_complain, say, say_json
 from proxy_cli.paper import paper_of_stdout
 from proxy_cli.render_diff import difference_json, difference_text, summary_text
 
@@ -24,12 +24,12 @@ def compare_cassettes(
     except ValueError as exc:
         complain(f"--ignore: {exc}")
         return _WRONG_USE
-    a, b = _load(before), _load(after)
+    a, b = load_or_complain(before), load_or_complain(after)
     if a is None or b is None:
         return _WRONG_USE
     found = diff(a, b, rules, requests=only != "response", responses=only != "request")
     if as_json:
-        _say_json(
+        say_json(
             {
                 "before": before,
                 "after": after,
@@ -45,5 +45,5 @@ def compare_cassettes(
 def _say_all(found: Sequence[Difference], before: int, after: int) -> None:
     paper = paper_of_stdout()
     for difference in found:
-        _say(difference_text(difference, paper) + "\n", paper)
-    _say(summary_text(found, before, after, paper), paper)
+        say(difference_text(difference, paper) + "\n", paper)
+    say(summary_text(found, before, after, paper), paper)

@@ -37,7 +37,7 @@ def list_cassettes(paths: Sequence[str], *, as_json: bool) -> int:
     listed: list[dict[str, object]] = []
     failed = False
     for number, path in enumerate(paths):
-        cassette = _load(path)
+        cassette = load_or_complain(path)
         if cassette is None:
             failed = True
         elif as_json:
@@ -45,10 +45,10 @@ def list_cassettes(paths: Sequence[str], *, as_json: bool) -> int:
             listed.append({"path": path, "layout": cassette.layout.value, "interactions": interactions})
         else:
             if len(paths) > 1:
-                _say(("\n" if number else "") + paper.style(one_line(path), bold=True), paper)
-            _say(list_text(cassette, paper), paper)
+                say(("\n" if number else "") + paper.style(one_line(path), bold=True), paper)
+            say(list_text(cassette, paper), paper)
     if as_json:
-        _say_json({"cassettes": listed})
+        say_json({"cassettes": listed})
     return _WRONG_USE if failed else 0
 
 
@@ -58,16 +58,16 @@ def show_cassette(path: str, interaction_id: int | None, *, as_json: bool) -> in
     if chosen is None:
         return _WRONG_USE
     if as_json:
-        _say_json({"path": path, "interactions": [conversation_json(item) for item in chosen]})
+        say_json({"path": path, "interactions": [conversation_json(item) for item in chosen]})
         return 0
     paper = paper_of_stdout()
     if not chosen:
-        _say("no interactions", paper)
+        say("no interactions", paper)
     for number, interaction in enumerate(chosen):
         if len(chosen) > 1:
             heading = f"{one_line(path)}  interaction {interaction.id}"
-            _say(("\n\n" if number else "") + paper.style(heading, fg="yellow", bold=True), paper)
-        _say(conversation_text(interaction, paper), paper)
+            say(("\n\n" if number else "") + paper.style(heading, fg="yellow", bold=True), paper)
+        say(conversation_text(interaction, paper), paper)
     return 0
 
 
@@ -97,7 +97,7 @@ def verify_cassettes(paths: Sequence[str], *, any_layout: bool, quiet: bool, as_
         findings = verify(data, any_layout=any_layout)
         checked.append((path, findings))
         for finding in () if as_json else findings:
-            _say(finding_text(path, finding, paper), paper)
+            say(finding_text(path, finding, paper), paper)
     unread = len(paths) - len(checked)
     count = sum(len(findings) for _, findings in checked)
     if as_json:
@@ -105,9 +105,9 @@ def verify_cassettes(paths: Sequence[str], *, any_layout: bool, quiet: bool, as_
             {"path": path, "clean": not findings, "findings": [finding_json(finding) for finding in findings]}
             for path, findings in checked
         ]
-        _say_json({"clean": not count and not unread, "cassettes": files})
+        say_json({"clean": not count and not unread, "cassettes": files})
     elif checked and not (quiet and not count):
-        _say(_summary(checked, paper), paper)
+        say(_summary(checked, paper), paper)
     if unread:
         return _WRONG_USE
     return _FELL_SHORT if count else 0
@@ -131,7 +131,7 @@ def _summary(checked: Sequence[tuple[str, tuple[Finding, ...]]], paper: Paper) -
 
 def _choose(path: str, interaction_id: int | None) -> tuple[Interaction, ...] | None:
     """Return the interactions with that id, all without one; None after having said what was wrong."""
-    cassette = _load(path)
+    cassette = load_or_complain(path)
     if cassette is None or interaction_id is None:
         return None if cassette is None else cassette.interactions
     chosen = tuple(item for item in cassette.interactions if item.id == interaction_id)
@@ -143,7 +143,7 @@ def _choose(path: str, interaction_id: int | None) -> tuple[Interaction, ...] | 
     return chosen
 
 
-def _load(path: str) -> Cassette | None:
+def load_or_complain(path: str) -> Cassette | None:
     """Return a cassette; None after having said what was wrong."""
     try:
         return load(path)
@@ -154,12 +154,12 @@ def _load(path: str) -> Cassette | None:
     return None
 
 
-def _say(text: str, paper: Paper) -> None:
+def say(text: str, paper: Paper) -> None:
     """Write text to stdout; what its encoding lacks is escaped."""
     encoding = sys.stdout.encoding or "utf-8"
     click.echo(text.encode(encoding, "backslashreplace").decode(encoding), color=paper.colour)
 
 
-def _say_json(value: object) -> None:
+def say_json(value: object) -> None:
     """Write JSON, all of it ASCII: recorded text may hold what a terminal obeys."""
     click.echo(json.dumps(value, indent=2))

@@ -16,8 +16,9 @@ from cassette.errors import CassetteError
 from proxy_cli import __version__, render
 from proxy_cli.cassette_commands import ls, show, verify
 from proxy_cli.control import Control, GoneError
+from proxy_cli.diff_command import diff
 from proxy_cli.places import Places
-from proxy_cli.session_options import resolve, session_options, session_request
+from proxy_cli.session_options import session_options
 from proxy_cli.variables import hints
 
 _DEFAULT_NAME = "default"
@@ -94,16 +95,9 @@ def start(name: str, as_json: bool, **options: Any) -> None:
     wiretape start chat --cassette tests/chat.yaml --port 8899
     eval "$(wiretape env chat)"
     """  # noqa: D301
-    from proxy_cli.trust import client_ca, write_upstream_roots  # noqa: PLC0415 - brings ssl
+    from proxy_cli.opening import open_session  # noqa: PLC0415 - brings ssl
 
-    settings = resolve(options)
-    control = _control()
-    client_ca(control.places.home, os.environ)
-    extra = [settings.upstream.ca] if settings.upstream.ca is not None else []
-    roots = write_upstream_roots(control.places.home, os.environ, extra)
-    request = session_request(name, options, settings, roots, default_cassette=name)
-    control.ensure_daemon(settings.daemon.linger_seconds)
-    session = control.open(request)
+    session = open_session(_control(), name, options, default_cassette=name).status
     click.echo(json.dumps(session) if as_json else render.started(session))
 
 
@@ -164,7 +158,8 @@ def env(name: str | None, shell_name: str | None) -> None:
     sessions = {session["name"]: session for session in control.status()["sessions"]}
     session = sessions[_choose(name, list(sessions))]
     ca_paths = client_ca(control.places.home, os.environ)
-    variables = environment.client_environment(session["port"], ca_paths, os.environ, session["name"])
+    proxy = control.proxy_of(session["name"])
+    variables = environment.client_environment(proxy, ca_paths, os.environ, session["name"])
     if shell_name is None:
         shell = environment.detect_shell(os.environ, environment.parent_name(os.getppid()))
     else:
@@ -265,7 +260,7 @@ def demo() -> None:
     sys.exit(run_demonstration(_control()))
 
 
-for _command in (ls, show, verify):
+for _command in (ls, show, verify, diff):
     main.add_command(_command)
 
 
@@ -300,6 +295,10 @@ def _recover(control: Control) -> bool:
     if not journals.is_dir() or not any(journals.iterdir()):
         return False
     from cassette.scribe import recover as recover_journals  # noqa: PLC0415 - only after a crash
+    from proxy_cli.private import PrivateFolder  # noqa: PLC0415
+
+    for folder in (control.places.home, journals):  # what others put there is not to be carried out
+        PrivateFolder(folder).close()
 
     found = False
     for done in recover_journals(journals):

@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -86,6 +87,11 @@ class Control:
         answer: dict[str, Any] = self._ask("DELETE", f"/sessions/{quote(name, safe='')}", body)
         return answer
 
+    def proxy_of(self, name: str) -> str:
+        """Return the URL for clients of a session, with the password where there is one: not to be shown."""
+        answer: dict[str, str] = self._ask("GET", f"/sessions/{quote(name, safe='')}/proxy")
+        return answer["proxy"]
+
     def shut_down(self) -> None:
         """End the daemon and wait until it is gone: its sessions drain and close."""
         self._ask("POST", "/shutdown")
@@ -99,13 +105,16 @@ class Control:
         """Refuse a folder that somebody else made where our socket should be (the temporary folder is shared)."""
         folder = self.places.socket.parent
         try:
-            owner = folder.stat().st_uid
+            there = folder.lstat()
         except OSError:
             return
-        if owner != os.getuid():
-            raise ControlError(
-                f"{folder} belongs to user {owner}, not to you; set WIRETAPE_HOME to a shorter path"
+        if there.st_uid != os.getuid() or not stat.S_ISDIR(there.st_mode):
+            what = (
+                f"belongs to user {there.st_uid}, not to you"
+                if there.st_uid != os.getuid()
+                else "is no folder"
             )
+            raise ControlError(f"{folder} {what}; set WIRETAPE_HOME to another path, not a long one")
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         self._require_own_socket()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import logging
-import logging.handlers
 import os
 import signal
 import threading
@@ -24,16 +23,19 @@ from proxy_cli import __version__
 from proxy_cli.ca import ensure_ca
 from proxy_cli.control import Control
 from proxy_cli.control_server import ControlServer
+from proxy_cli.logs import PrivateLog
 from proxy_cli.messages import API, SessionRequest
 from proxy_cli.places import Places
 from proxy_cli.private import PrivateFolder
 from proxy_cli.registry import Registry
+from proxy_cli.trust import refresh_bundles
 
 _log = logging.getLogger(__name__)
 _TICK_SECONDS = 1.0
 _LOCK_SECONDS = 10.0
 _LOOK_SECONDS = 0.02
-_LOG_BYTES = 5 << 20
+_CA_SECONDS = 3600.0
+"""How often the CA is looked after; it costs a few milliseconds."""
 
 
 class Daemon:
@@ -48,6 +50,7 @@ class Daemon:
         self._busy_at = time.monotonic()
         self._recovered: list[str] = []
         self._registry: Registry | None = None
+        self._ca_looked_at = 0.0
 
     def run(self) -> None:
         """Hold the home's lock and serve; raises StartError when another daemon has it."""
@@ -78,6 +81,7 @@ class Daemon:
 
     def _serve(self) -> None:
         ca = ensure_ca(self._places.home)
+        PrivateFolder(self._places.journals).close()
         for done in recover(self._places.journals):
             _log.warning(
                 "session.recovered session=%s interactions=%d interrupted=%d problem=%s",
@@ -105,6 +109,10 @@ class Daemon:
 
     def _tick(self, registry: Registry) -> None:
         registry.refresh()
+        # Not the monotonic clock, which stands while a laptop sleeps.
+        if abs(time.time() - self._ca_looked_at) > _CA_SECONDS:
+            self._ca_looked_at = time.time()
+            self._look_after_ca()
         for name in registry.orphans():
             _log.warning("session.orphaned session=%s", name)
             threading.Thread(target=registry.close, args=(name,), daemon=True).start()
@@ -113,6 +121,14 @@ class Daemon:
         elif self._has_lingered() and registry.retire():
             _log.info("daemon.idle seconds=%s", self._linger_seconds)
             self._stop.set()
+
+    def _look_after_ca(self) -> None:
+        """Make the CA's successor in time, and hand it to the clients that are to come."""
+        try:
+            ensure_ca(self._places.home)
+            refresh_bundles(self._places.home)
+        except StartError as exc:
+            _log.error("ca.not_renewed reason=%s", exc)
 
     def _has_lingered(self) -> bool:
         return self._linger_seconds is not None and time.monotonic() - self._busy_at > self._linger_seconds
@@ -127,6 +143,8 @@ class Daemon:
             case "POST", ["sessions"]:
                 self._busy_at = time.monotonic()
                 return registry.open(SessionRequest.from_json(body))
+            case "GET", ["sessions", name, "proxy"]:
+                return {"proxy": registry.proxy_of(name)}
             case "DELETE", ["sessions", name]:
                 return registry.close(name, body.get("drain_seconds"))
             case "POST", ["shutdown"]:
@@ -164,9 +182,7 @@ def run_daemon(places: Places, *, linger_seconds: float | None, log_level: str, 
 
 
 def _set_up_log(path: Path, level: str, to_stderr: bool) -> None:
-    handlers: list[logging.Handler] = [
-        logging.handlers.RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=2, encoding="utf-8")
-    ]
+    handlers: list[logging.Handler] = [PrivateLog(path)]
     if to_stderr:
         handlers.append(logging.StreamHandler())
     logging.basicConfig(

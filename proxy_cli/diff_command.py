@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import click
 
-from proxy_cli.cassette_commands import _exits, _json_option
+from proxy_cli.cassette_commands import exits_with, json_option
 
 _EPILOG = """\
 \b
@@ -31,8 +31,8 @@ Examples:
     multiple=True,
     help="Leave out this place of JSON bodies: messages[*].id; repeatable.",
 )
-@_json_option
-@_exits
+@json_option
+@exits_with
 def diff(before: str, after: str, only: str | None, ignore: tuple[str, ...], as_json: bool) -> int:
     """Compare two cassettes, interaction by interaction: from A to B.
 

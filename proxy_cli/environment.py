@@ -57,14 +57,13 @@ class Shell(enum.Enum):
     JSON = "json"
 
 
-def client_environment(port: int, ca: CaPaths, env: Mapping[str, str], session: str) -> dict[str, str]:
-    """Return the variables to add to `env` for a client of the session that listens on `port`.
+def client_environment(proxy: str, ca: CaPaths, env: Mapping[str, str], session: str) -> dict[str, str]:
+    """Return the variables to add to `env` for a client of the session whose listener is at the URL `proxy`.
 
     `ca` is that of `proxy_cli.trust.client_ca(home, env)`, whose bundle has the roots named in `env` too.
     NO_PROXY stays as the user has it, in both cases; a host listed there is not recorded. SSL_CERT_DIR
     is not touched: OpenSSL and Go read it besides SSL_CERT_FILE.
     """
-    proxy = f"http://127.0.0.1:{port}"
     bundle = str(ca.bundle)
     variables = {SESSION_VARIABLE: session}
     for name in _PROXY_VARIABLES:

@@ -1,6 +1,7 @@
 """What passes over the control API: HTTP with JSON on a Unix socket, so that `curl --unix-socket` works too.
 
     GET    /status               the daemon and its sessions
+    GET    /sessions/NAME/proxy  its listener's URL, with the password where there is one
     POST   /sessions             open one: `SessionRequest` as an object; answers with the session's status
     DELETE /sessions/NAME        close one: drain, finish the cassette; answers with its summary
     POST   /shutdown             close all sessions and end
@@ -14,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from addons.access import LOOPBACK
 from addons.errors import ConfigError, ControlError, ProxyError, StartError
 from cassette.errors import CassetteError
 
@@ -46,7 +48,12 @@ class SessionRequest:
     never_decrypt: list[str]
     max_body: int
     drain_seconds: float
+    replay: dict[str, Any]
+    on_record_failure: str = "pass"
     port: int = 0
+    listen: str = LOOPBACK
+    login: str | None = field(default=None, repr=False)
+    """USER:PASSWORD that clients have to know."""
     trusted_ca: str | None = None
     connect_to: list[str] = field(default_factory=list)
     upstream_proxy: str | None = field(default=None, repr=False)

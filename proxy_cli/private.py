@@ -44,6 +44,11 @@ class PrivateFolder:
         """Close the folder's descriptor."""
         os.close(self._descriptor)
 
+    def names(self) -> list[str]:
+        """Return what lies in the folder, in no order; raises StartError."""
+        with _start_errors(self.path):
+            return os.listdir(self._descriptor)  # noqa: PTH208 - pathlib has no descriptors
+
     def read(self, name: str) -> bytes | None:
         """Return a file's content, None when there is none; a file with a looser mode is tightened to 0600.
 
@@ -117,13 +122,7 @@ class PrivateFolder:
 
 
 def _open_folder(path: Path) -> int:
-    try:
-        path.mkdir(mode=0o700, parents=True)
-    except FileExistsError:
-        pass
-    else:
-        # Under a umask such as 0777 the folder just made could not be opened, even by us.
-        path.chmod(0o700)
+    _make_private(path)
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         status = os.fstat(descriptor)
@@ -134,6 +133,19 @@ def _open_folder(path: Path) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def _make_private(path: Path) -> None:
+    """Make a folder that is missing, and those above it: `mkdir` gives parents the mode that the umask leaves."""
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        _make_private(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
+    # Under a umask such as 0777 the folder just made could not be opened, even by us.
+    path.chmod(0o700)
 
 
 def _require_own(status: os.stat_result, path: Path) -> None:

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from addons.access import parse_login, proxy_url
 from addons.child import Child
 from addons.errors import ConfigError, ControlError, StartError
 from cassette import store
@@ -35,6 +36,10 @@ _log = logging.getLogger(__name__)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _COUNTS_SECONDS = 0.5
 """The scribe may be at a long body; `status` does not wait for it."""
+SILENCE_SECONDS = 10.0
+"""A process that pings get no answer from for so long hangs; it is at its disk or at a body for far less between two
+answers, which come from a thread of their own. Chosen, not measured."""
+_PING_SECONDS = 1.0
 _FINISH_ATTEMPTS = 2
 _SUCCESSOR_SECONDS = 10.0
 _LOOK_SECONDS = 0.02
@@ -48,6 +53,10 @@ class Session:
 
     request: SessionRequest
     directory: Path
+    records: bool
+    """Whether exchanges are recorded."""
+    replays: bool
+    """Whether requests are answered from the cassette."""
     port: int = 0
     closing: bool = False
     gone_writers: list[str] = field(default_factory=list)
@@ -57,17 +66,22 @@ class Session:
     written: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def records(self) -> bool:
-        """Whether it has a cassette."""
-        return self.request.mode != "passthrough"
+    def has_cassette(self) -> bool:
+        """Whether it has to do with a cassette at all."""
+        return self.records or self.replays
 
 
 class Registry:
     """All sessions, and the two children that serve them. Methods may be called from several threads."""
 
-    def __init__(self, journals: Path, ca_folder: Path) -> None:
-        """Start the children; they are ready when the first session opens."""
+    def __init__(self, journals: Path, ca_folder: Path, *, silence_seconds: float = SILENCE_SECONDS) -> None:
+        """Start the children; they are ready when the first session opens.
+
+        A scribe that does not answer a ping for `silence_seconds` is killed and succeeded.
+        """
         self._journals = journals
+        self._silence_seconds = silence_seconds
+        self._closed = threading.Event()
         self._ca_folder = ca_folder
         self._sessions: dict[str, Session] = {}
         self._lock = threading.RLock()
@@ -76,6 +90,26 @@ class Registry:
         make_private_folder(journals)
         self._scribe = self._start_scribe()
         self._worker = self._start_worker()
+        threading.Thread(target=self._watch_scribe, name="scribe watch", daemon=True).start()
+
+    def _watch_scribe(self) -> None:
+        """Kill a scribe that hangs. One that only waits, for the disk or over a long body, answers all the same."""
+        watched, silent_since = self._scribe, None
+        while not self._closed.wait(_PING_SECONDS):
+            if self._scribe is not watched:
+                watched, silent_since = self._scribe, None
+            try:
+                watched.call("ping", timeout_seconds=_PING_SECONDS)
+            except ControlError:
+                now = time.monotonic()
+                # Since the first ping that it left unanswered: this process may have been stopped as well.
+                silent_since = silent_since or now
+                if now - silent_since >= self._silence_seconds and watched.is_alive():
+                    _log.error("scribe.hung pid=%d silent_seconds=%.0f", watched.pid, now - silent_since)
+                    watched.kill()
+                    silent_since = None
+            else:
+                silent_since = None
 
     def _start_scribe(self) -> Child:
         return Child("scribe", ["cassette.scribe_process"], self._scribe_died)
@@ -101,7 +135,9 @@ class Registry:
         with self._lock:
             self._refuse_twice(request)
             directory = self._journals / f"{request.name}-{secrets.token_hex(4)}"
-            session = Session(request, directory)
+            records, replays = _what_to_do(request)
+            session = Session(request, directory, records, replays)
+            self._refuse_two_writers(session)
             with contextlib.ExitStack() as undo:
                 if session.records:
                     make_private_folder(directory)
@@ -125,12 +161,13 @@ class Registry:
                 f"session {request.name!r} is open already; stop it with: wiretape stop {request.name},"
                 " or choose another name"
             )
-        wanted = request.cassette.resolve()
+
+    def _refuse_two_writers(self, session: Session) -> None:
+        cassette = session.request.cassette
         for other in self._sessions.values():
-            if request.mode != "passthrough" and other.records and other.request.cassette.resolve() == wanted:
+            if session.records and other.records and other.request.cassette.resolve() == cassette.resolve():
                 raise StartError(
-                    f"{request.cassette} is being written by session {other.request.name!r};"
-                    " choose another --cassette"
+                    f"{cassette} is being written by session {other.request.name!r}; choose another --cassette"
                 )
 
     def _open_in_worker(self, session: Session, port: int) -> int:
@@ -147,10 +184,25 @@ class Registry:
                 "max_body": request.max_body,
                 "trusted_ca": request.trusted_ca,
                 "connect_to": request.connect_to,
-                "upstream_proxy": request.upstream_proxy,
+                # Sealed, a session has no use for a way to the upstreams.
+                "upstream_proxy": request.upstream_proxy if session.records or not session.replays else None,
+                "replay": self._replay_of(session),
+                "blocks": request.on_record_failure == "block",
+                "listen": request.listen,
+                "login": request.login,
             },
         )
         return int(answer["port"])
+
+    @staticmethod
+    def _replay_of(session: Session) -> dict[str, Any] | None:
+        if not session.replays:
+            return None
+        # A session that records what it has no answer for has to reach the upstreams.
+        return session.request.replay | {
+            "cassette": str(session.request.cassette),
+            "sealed": not session.records,
+        }
 
     def _close_in_worker(self, session: Session, drain_seconds: float) -> dict[str, Any]:
         name = session.request.name
@@ -175,7 +227,9 @@ class Registry:
         request = session.request
         layout = Layout(request.layout)
         is_new = not request.cassette.exists()
-        store.create(request.cassette, layout, append=request.append, overwrite=request.overwrite)
+        # New episodes go behind the old ones.
+        append = request.append or session.replays
+        store.create(request.cassette, layout, append=append, overwrite=request.overwrite and not append)
         if is_new:
             undo.callback(request.cassette.unlink, missing_ok=True)
         if request.overwrite:
@@ -243,6 +297,8 @@ class Registry:
             thread.start()
         for thread in threads:
             thread.join()
+        with self._lock:
+            self._closed.set()
         self._worker.close(10)
         self._scribe.close(60)
 
@@ -278,6 +334,15 @@ class Registry:
         with self._lock:
             return [self.status_of(session) for session in self._sessions.values()]
 
+    def proxy_of(self, name: str) -> str:
+        """Return the URL for clients of a session, with the password where there is one; else ControlError."""
+        with self._lock:
+            session = self._sessions.get(name)
+        if session is None:
+            raise ControlError(f"no session {name!r} is open; see: wiretape status")
+        login = parse_login(session.request.login) if session.request.login else None
+        return proxy_url(session.request.listen, session.port, login)
+
     def __len__(self) -> int:
         """Return how many sessions are open."""
         return len(self._sessions)
@@ -291,10 +356,15 @@ class Registry:
             "name": session.request.name,
             "mode": session.request.mode,
             "port": session.port,
-            "proxy": f"http://127.0.0.1:{session.port}",
-            "cassette": str(session.request.cassette) if session.records else None,
+            "proxy": proxy_url(session.request.listen, session.port),
+            "listen": session.request.listen,
+            "cassette": str(session.request.cassette) if session.has_cassette else None,
+            "records": session.records,
+            "replays": session.replays,
             "interactions": written.get("interactions", 0),
             "interrupted": written.get("interrupted", 0),
+            **({key: traffic.get(key, 0) for key in ("hits", "misses", "unused")} if session.replays else {}),
+            **({"miss_messages": traffic.get("miss_messages", [])} if session.replays else {}),
             "in_flight": traffic.get("in_flight", 0),
             "passed": traffic.get("passed", 0),
             "tunnels": traffic.get("tunnels", 0),
@@ -304,7 +374,9 @@ class Registry:
                 "too_long": traffic.get("too_long", 0),
                 "refused": traffic.get("refused", 0),
                 "failed": failed,
+                "blocked": traffic.get("blocked", 0),
             },
+            "failure": traffic.get("failure", ""),
             "journal_lag_bytes": max(0, traffic.get("journal_bytes", 0) - written.get("read_bytes", 0)),
             "problem": written.get("problem") or traffic.get("problem") or "",
         }
@@ -325,7 +397,7 @@ class Registry:
 
     def _scribe_died(self, _child: Child) -> None:
         with self._lock:
-            if self._stopping:
+            if self._closed.is_set():  # while sessions are closed one is needed
                 return
             self._scribe = self._start_scribe()
             for session in self._sessions.values():
@@ -363,7 +435,40 @@ class Registry:
                     _log.error("session.worker_failed session=%s reason=%s", session.request.name, exc)
 
 
-_KEPT_COUNTERS = ("exchanges", "passed", "tunnels", "websockets", "too_long", "refused", "failed", "cut")
+def _what_to_do(request: SessionRequest) -> tuple[bool, bool]:
+    """Return whether a session records and whether it replays; go-vcr's modes.
+
+    Raises StartError when there is no cassette to replay.
+    """
+    there = request.cassette.exists()
+    match request.mode:
+        case "passthrough":
+            return False, False
+        case "replay-only":
+            if not there:
+                raise StartError(
+                    f"{request.cassette}: there is no cassette to replay; record it first: --mode record-only"
+                )
+            return False, True
+        case "record-once":
+            return not there, there
+        case "replay-with-new-episodes":
+            return True, there
+        case _:
+            return True, False
+
+
+_KEPT_COUNTERS = (
+    "exchanges",
+    "passed",
+    "tunnels",
+    "websockets",
+    "too_long",
+    "refused",
+    "failed",
+    "blocked",
+    "cut",
+)
 
 
 def _is_alive(pid: int) -> bool:

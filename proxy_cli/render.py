@@ -17,7 +17,14 @@ def started(session: dict[str, Any]) -> str:
     """Return what `start` says: where to point a client and what to do afterwards."""
     name = session["name"]
     argument = "" if name == "default" else f" {name}"
-    into = f"recording to {shown(session['cassette'])}" if session["cassette"] else "passing through"
+    into = "passing through"
+    if session["cassette"]:
+        doing = " and ".join(
+            text
+            for text, does in (("replaying", session["replays"]), ("recording to", session["records"]))
+            if does
+        )
+        into = f"{doing} {shown(session['cassette'])}"
     return "\n".join(
         [
             f"session {paper_of_stdout().style(name, bold=True)} on {session['proxy']}, {into}",
@@ -33,11 +40,13 @@ def stopped(summary: dict[str, Any]) -> str:
     if summary["cassette"] is None:
         lines.append(f"{summary['name']}: passed {count(summary['passed'], 'request')} through")
     else:
-        recorded = count(summary["interactions"], "interaction")
-        lines.append(f"{summary['name']}: {recorded} in {shown(summary['cassette'])}")
+        facts = [count(summary["interactions"], "interaction")] if summary["records"] else []
+        facts += _replayed(summary)
+        where = "in" if summary["records"] else "from"
+        lines.append(f"{summary['name']}: {', '.join(facts)} {where} {shown(summary['cassette'])}")
         if summary["interrupted"]:
-            where = shown(str(interrupted_path(Path(summary["cassette"]))))
-            lines.append(f"  {summary['interrupted']} interrupted: {where}")
+            beside = shown(str(interrupted_path(Path(summary["cassette"]))))
+            lines.append(f"  {summary['interrupted']} interrupted: {beside}")
     missing = summary["not_recorded"]
     lines.extend(
         f"  {text}"
@@ -47,7 +56,10 @@ def stopped(summary: dict[str, Any]) -> str:
             missing["too_long"]
             and f"{count(missing['too_long'], 'body', 'bodies')} past max_body, not recorded",
             missing["refused"] and f"{count(missing['refused'], 'request')} without an answer from upstream",
-            missing["failed"] and f"{count(missing['failed'], 'exchange')} NOT recorded; see: wiretape logs",
+            missing["failed"]
+            and f"{count(missing['failed'], 'exchange')} NOT recorded{_why(summary)}; see: wiretape logs",
+            missing["blocked"]
+            and f"{count(missing['blocked'], 'request')} NOT passed on, for on_record_failure is block{_why(summary)}",
             summary["problem"] and f"problem: {summary['problem']}; when it is solved: wiretape recover",
         )
         if text
@@ -55,9 +67,24 @@ def stopped(summary: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _replayed(session: dict[str, Any]) -> list[str]:
+    if not session["replays"]:
+        return []
+    return [
+        count(session["hits"], "hit"),
+        count(session["misses"], "miss", "misses"),
+        f"{session['unused']} unused",
+    ]
+
+
 def has_loss(summary: dict[str, Any]) -> bool:
     """Tell whether something that should have been recorded was not."""
-    return bool(summary["not_recorded"]["failed"] or summary["problem"])
+    missing = summary["not_recorded"]
+    return bool(missing["failed"] or missing["blocked"] or summary["problem"])
+
+
+def _why(session: dict[str, Any]) -> str:
+    return f" ({session['failure']})" if session["failure"] else ""
 
 
 def status(answer: dict[str, Any]) -> str:
@@ -74,7 +101,8 @@ def status(answer: dict[str, Any]) -> str:
             f"{paper_of_stdout().style(session['name'], bold=True)}  {session['mode']}  {session['proxy']}  {target}"
         )
         facts = [
-            count(session["interactions"], "interaction"),
+            *([count(session["interactions"], "interaction")] if session["records"] else []),
+            *_replayed(session),
             f"{session['in_flight']} in flight",
             *(f"{session[key]} {key}" for key in ("interrupted", "passed", "tunnels") if session[key]),
             *(

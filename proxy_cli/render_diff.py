@@ -37,7 +37,8 @@ def difference_text(difference: Difference, paper: Paper) -> str:
 
 def summary_text(found: Sequence[Difference], before: int, after: int, paper: Paper) -> str:
     """Return the last line: how many interactions there were, and what became of them."""
-    count = f"{before} interactions" if before == after else f"{before} and {after} interactions"
+    noun = "interaction" if before == after == 1 else "interactions"
+    count = f"{before} {noun}" if before == after else f"{before} and {after} {noun}"
     if not found:
         return paper.style(f"no differences; {count}", fg="green")
     kinds = Counter(difference.kind for difference in found)
@@ -53,7 +54,7 @@ def difference_json(difference: Difference) -> dict[str, object]:
         "before": None if difference.before is None else difference.before.id,
         "after": None if difference.after is None else difference.after.id,
         "method": present.request.method,
-        "url": redact_url(present.request.url),
+        "url": redact_values(redact_url(present.request.url)),
         "request": difference.request,
         "response": [
             {"what": change.what, "before": change.before, "after": change.after}
@@ -87,7 +88,8 @@ def _change_lines(change: Change, paper: Paper) -> Iterator[str]:
         return
     yield f"{INDENT}{change.what}"
     found = unified_diff(change.before.split("\n"), change.after.split("\n"), "", "")
-    yield from _diff_lines(found.split("\n")[2:], paper)
+    lines = found.split("\n")[2:] if found else ["(they differ in what is not shown: credentials, long data)"]
+    yield from _diff_lines(lines, paper)
 
 
 def _diff_lines(lines: Sequence[str], paper: Paper) -> Iterator[str]:

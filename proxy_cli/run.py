@@ -15,13 +15,14 @@ from typing import Any
 
 import click
 
+from addons.access import proxy_url
 from addons.errors import ProxyError
+from addons.settings import ReplaySettings
 from proxy_cli import render
 from proxy_cli.control import Control
 from proxy_cli.demo import run_demo
 from proxy_cli.environment import client_environment
-from proxy_cli.session_options import resolve, session_request
-from proxy_cli.trust import client_ca, write_upstream_roots
+from proxy_cli.opening import Opened, open_session
 
 _NOT_EXECUTABLE, _NOT_FOUND = 126, 127
 """What shells exit with (POSIX, Shell Command Language 2.8.2)."""
@@ -38,18 +39,30 @@ def run_command(control: Control, command: list[str], name: str | None, options:
         click.echo(f"wiretape: {command[0]}: {what}", err=True)
         return _NOT_EXECUTABLE if there else _NOT_FOUND
     stem = name or re.sub(r"[^A-Za-z0-9._-]+", "-", Path(command[0]).stem).strip("-.") or "command"
-    environment = _open(control, stem, options)
-    session = environment["WIRETAPE_SESSION"]
+    opened, environment = _open(control, stem, options)
     status = _wait_for(command, environment)
     try:
-        summary = control.close(session)
+        summary = control.close(opened.status["name"])
     except ProxyError as exc:
         click.echo(f"wiretape: {exc}; what was recorded is finished by: wiretape recover", err=True)
         return status
     click.echo(f"wiretape: {render.stopped(summary)}", err=True)
+    if summary["replays"]:
+        return status or _replay_status(summary, opened.settings.replay)
     if not (summary["interactions"] or summary["interrupted"]) and summary["cassette"]:
         click.echo(_nothing_came(summary), err=True)
     return status
+
+
+def _replay_status(summary: dict[str, Any], settings: ReplaySettings) -> int:
+    """Return 1 when a replay fell short in a way that is to fail a command which succeeded itself."""
+    if summary["misses"] and not summary["records"] and settings.fail_on_miss:
+        click.echo("wiretape: a request found no recorded answer; see: wiretape logs", err=True)
+        return 1
+    if summary["unused"] and settings.fail_on_unused:
+        click.echo("wiretape: not every recorded interaction was asked for", err=True)
+        return 1
+    return 0
 
 
 def _nothing_came(summary: dict[str, Any]) -> str:
@@ -61,18 +74,14 @@ def _nothing_came(summary: dict[str, Any]) -> str:
     )
 
 
-def _open(control: Control, stem: str, options: dict[str, Any]) -> dict[str, str]:
-    """Open a session for this process and return the environment of its command."""
-    settings = resolve(options)
-    paths = client_ca(control.places.home, os.environ)
-    extra = [settings.upstream.ca] if settings.upstream.ca is not None else []
-    roots = write_upstream_roots(control.places.home, os.environ, extra)
-    request = session_request(
-        f"{stem[:50]}-{os.getpid()}", options, settings, roots, default_cassette=stem, owner_pid=os.getpid()
-    )
-    control.ensure_daemon(settings.daemon.linger_seconds)
-    session = control.open(request)
-    return os.environ | client_environment(session["port"], paths, os.environ, session["name"])
+def _open(control: Control, stem: str, options: dict[str, Any]) -> tuple[Opened, dict[str, str]]:
+    """Open a session for this process; return it and the environment of its command."""
+    name, pid = f"{stem[:50]}-{os.getpid()}", os.getpid()
+    opened = open_session(control, name, options, default_cassette=stem, owner_pid=pid)
+    session = opened.settings.session
+    proxy = proxy_url(session.listen, opened.status["port"], session.login)
+    variables = client_environment(proxy, opened.ca, os.environ, name)
+    return opened, os.environ | variables
 
 
 def _wait_for(command: list[str], environment: Mapping[str, str]) -> int:
@@ -112,8 +121,8 @@ def run_demonstration(control: Control) -> int:
             "connect_to": (connect_to,),
             "upstream_ca": upstream_ca,
         }
-        environment = _open(control, "demo", options)
-        opened.append(environment["WIRETAPE_SESSION"])
+        session, environment = _open(control, "demo", options)
+        opened.append(session.status["name"])
         return {name: value for name, value in environment.items() if os.environ.get(name) != value}
 
     def close_session() -> Path:
@@ -135,6 +144,13 @@ _DEMO_OPTIONS: dict[str, Any] = {
     "host_field": None,
     "layout": None,
     "upstream_proxy": None,
+    "unlisted": None,
+    "fail_on_unused": False,
+    "repeat": False,
+    "timing": None,
+    "timing_factor": None,
     "config": None,
     "port": 0,
+    "listen": None,
+    "proxy_auth": None,
 }

@@ -19,7 +19,9 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 _OPTIONS = (
     click.option("--cassette", type=click.Path(path_type=Path), metavar="PATH",
                  help="Where to record.  [default: cassettes/NAME.yaml]"),
-    click.option("--mode", metavar="MODE", help="record-only or passthrough.  [default: record-only]"),
+    click.option("--mode", metavar="MODE",
+                 help="record-only, record-once, replay-only, replay-with-new-episodes or passthrough."
+                      "  [default: record-only]"),
     click.option("--append", is_flag=True, help="Go on behind what an existing cassette holds."),
     click.option("--overwrite", is_flag=True, help="Replace an existing cassette."),
     click.option("--config", type=click.Path(path_type=Path), metavar="FILE",
@@ -33,11 +35,23 @@ _OPTIONS = (
     click.option("--layout", metavar="charm|go-vcr", help="How the YAML is indented.  [default: charm]"),
     click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="N",
                  help="Listen on this port.  [default: a free one]"),
+    click.option("--listen", metavar="ADDRESS",
+                 help="Listen on this IP address; others than loopback need --proxy-auth.  [default: 127.0.0.1]"),
+    click.option("--proxy-auth", metavar="USER:PASSWORD",
+                 help="Clients have to log in. WIRETAPE_PROXY_AUTH keeps the password out of the process list."),
     click.option("--upstream-ca", type=click.Path(path_type=Path), metavar="FILE",
                  help="Trust these certificates of upstreams, besides the usual roots."),
     click.option("--connect-to", multiple=True, metavar="HOST:PORT:ADDR:PORT",
                  help="Connect elsewhere, as curl does; URL, Host and SNI stay. Repeatable."),
     click.option("--upstream-proxy", metavar="URL", help="Reach upstreams through this HTTP proxy."),
+    click.option("--unlisted", metavar="refuse|tunnel",
+                 help="What replay-only does with hosts that are no routers.  [default: refuse]"),
+    click.option("--fail-on-unused", is_flag=True,
+                 help="`run` exits with 1 when recorded interactions were not asked for."),
+    click.option("--repeat", is_flag=True, help="Let the last interaction that matches answer further calls."),
+    click.option("--timing", metavar="at-once|recorded",
+                 help="When the pieces of a replayed answer go out.  [default: at-once]"),
+    click.option("--timing-factor", metavar="F", help="Multiply recorded times by this.  [default: 1.0]"),
 )  # fmt: skip
 
 
@@ -55,7 +69,8 @@ def resolve(options: dict[str, Any]) -> Settings:
     if options["append"] and options["overwrite"]:
         raise click.UsageError("--append and --overwrite exclude each other; choose one")
     names = ("mode", "host", "keep_header", "keep_all_headers", "host_field", "layout", "upstream_ca",
-             "connect_to", "upstream_proxy")  # fmt: skip
+             "connect_to", "upstream_proxy", "listen", "proxy_auth", "unlisted", "repeat", "timing", "timing_factor",
+             "fail_on_unused")  # fmt: skip
     given = SessionOptions(**{name: options[name] for name in names})
     return load_settings(options["config"], os.environ, given, Path.cwd())
 
@@ -86,7 +101,11 @@ def session_request(
         never_decrypt=list(settings.never_decrypt),
         max_body=settings.limits.max_body,
         drain_seconds=settings.limits.drain_seconds,
+        replay=settings.replay.to_json(),
+        on_record_failure=settings.session.on_record_failure,
         port=options["port"],
+        listen=settings.session.listen,
+        login=settings.session.login.text if settings.session.login is not None else None,
         trusted_ca=str(trusted_ca),
         connect_to=[str(rule) for rule in settings.upstream.connect_to],
         upstream_proxy=proxy.url if proxy is not None else None,

@@ -7,7 +7,7 @@ in.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,13 @@ class SessionOptions:
     upstream_ca: str | Path | None = None
     connect_to: tuple[str, ...] = ()
     upstream_proxy: str | None = None
+    listen: str | None = None
+    proxy_auth: str | None = field(default=None, repr=False)
+    unlisted: str | None = None
+    repeat: bool = False
+    fail_on_unused: bool = False
+    timing: str | None = None
+    timing_factor: str | None = None
 
 
 def load_settings(
@@ -87,6 +94,21 @@ def _option_layers(options: SessionOptions, cwd: Path) -> Iterator[Layer]:
         ("--layout", options.layout, _nested(("session", "layout"), options.layout)),
         ("--upstream-ca", options.upstream_ca, _nested(("upstream", "ca"), options.upstream_ca)),
         ("--connect-to", options.connect_to or None, {"upstream": {"connect_to": list(options.connect_to)}}),
+        ("--unlisted", options.unlisted, _nested(("replay", "unlisted"), options.unlisted)),
+        ("--repeat", options.repeat or None, _nested(("replay", "repeat"), options.repeat)),
+        (
+            "--fail-on-unused",
+            options.fail_on_unused or None,
+            _nested(("replay", "fail_on_unused"), options.fail_on_unused),
+        ),
+        ("--timing", options.timing, _nested(("replay", "timing"), options.timing)),
+        (
+            "--timing-factor",
+            options.timing_factor,
+            _nested(("replay", "timing_factor"), options.timing_factor),
+        ),
+        ("--listen", options.listen, _nested(("session", "listen"), options.listen)),
+        ("--proxy-auth", options.proxy_auth, _nested(("session", "proxy_auth"), options.proxy_auth)),
         ("--upstream-proxy", options.upstream_proxy, _nested(("upstream", "proxy"), options.upstream_proxy)),
     ]
     for option, value, values in given:

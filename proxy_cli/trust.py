@@ -63,6 +63,21 @@ def write_bundle(home: Path, env: Mapping[str, str]) -> Path:
         return _put(folder, BUNDLE_FILE, sources, certificates)
 
 
+def refresh_bundles(home: Path) -> None:
+    """Bring every bundle up to date that was written for some client: shells go on using its path.
+
+    Raises StartError when the folder cannot be used.
+    """
+    stem, _, suffix = BUNDLE_FILE.rpartition(".")
+    with PrivateFolder(home / FOLDER) as folder:
+        own = certificates_in(folder.read(CERTIFICATE_FILE) or b"")
+        for name in folder.names():
+            if name.startswith(stem) and name.endswith(f".{suffix}"):
+                sources = _sources_in((folder.read(name) or b"").partition(b"\n")[0])
+                roots = system_roots() or _certifi_roots()
+                _put(folder, BUNDLE_FILE, sources, _unique(own, *map(_roots_at, sources), roots))
+
+
 def upstream_roots(home: Path, env: Mapping[str, str]) -> list[bytes]:
     """Return the roots (DER) with which the proxy verifies real servers: never our own CA."""
     return _upstream_roots(home, _sources(home, env))
@@ -152,6 +167,10 @@ def _sources_of_bundle(path: Path) -> list[str]:
             line = file.readline()
     except OSError:
         return []
+    return _sources_in(line)
+
+
+def _sources_in(line: bytes) -> list[str]:
     # Our CA's certificate alone lies in the same folder and has no such line.
     return [str(source) for source in json.loads(line[len(_SOURCES) :])] if line.startswith(_SOURCES) else []
 

@@ -13,9 +13,12 @@ VARIABLES: Mapping[str, tuple[str, ...]] = {
     "WIRETAPE_HOST_FIELD": ("session", "host_field"),
     "WIRETAPE_LAYOUT": ("session", "layout"),
     "WIRETAPE_LINGER_SECONDS": ("daemon", "linger_seconds"),
+    "WIRETAPE_LISTEN": ("session", "listen"),
     "WIRETAPE_LOG_LEVEL": ("daemon", "log_level"),
     "WIRETAPE_MAX_BODY": ("limits", "max_body"),
     "WIRETAPE_MODE": ("session", "mode"),
+    "WIRETAPE_ON_RECORD_FAILURE": ("session", "on_record_failure"),
+    "WIRETAPE_PROXY_AUTH": ("session", "proxy_auth"),
     "WIRETAPE_UPSTREAM_CA": ("upstream", "ca"),
     "WIRETAPE_UPSTREAM_PROXY": ("upstream", "proxy"),
 }

@@ -14,6 +14,7 @@ from addons.compat.closing import end_after_crash, has_crashed, pass_ends_on
 from addons.compat.connecting import limit_connecting
 from addons.compat.connections import (
     accept_on,
+    break_off,
     connections_on,
     cut,
     last_activity,
@@ -30,6 +31,7 @@ from addons.compat.goaway import survive_goaway
 from addons.compat.http1 import frame_requests
 from addons.compat.informational import forward_informational
 from addons.compat.reading import hold_reading
+from addons.compat.refusing import answer_refused, refuse
 from addons.compat.streams import BLAME, ERROR_HEADER, own_response, patch_streams, was_reached
 from addons.compat.tunnels import close_by_halves, tunnel_layer
 
@@ -37,6 +39,7 @@ __all__ = [
     "BLAME",
     "ERROR_HEADER",
     "accept_on",
+    "break_off",
     "connections_on",
     "cut",
     "has_crashed",
@@ -44,6 +47,7 @@ __all__ = [
     "last_activity",
     "lift_connection_cap",
     "own_response",
+    "refuse",
     "restore_address",
     "set_options",
     "trusted_ca",
@@ -68,6 +72,7 @@ _PATCHES = (
     ("HTTP/1 trailers, and broken bodies told from whole ones", read_trailers),
     ("interim responses", forward_informational),
     ("streams that outlive a GOAWAY", survive_goaway),
+    ("who is refused is told so", answer_refused),
     ("tunnels of which one direction has ended", close_by_halves),
 )
 

@@ -97,6 +97,8 @@ class _Flow:
         self._layer = layer
         self._acknowledge = layer.h2_conn.acknowledge_received_data
         self._unacknowledged: dict[int, int] = {}
+        self._client: Http2Server | None = None
+        """The sink of an upstream's bytes; it stays the same."""
         self.waiting: dict[int, Http2Connection] = {}
         """Sources that wait for room in this sink, by the client's stream id."""
 
@@ -104,12 +106,14 @@ class _Flow:
         """Open the window again for bytes that were passed on; keep it shut while they wait on the other side."""
         layer = self._layer
         theirs = layer.their_stream_id[stream_id] if isinstance(layer, Http2Client) else stream_id
-        sink = self._sink(theirs)
+        sink = self._client or self._find_sink(theirs)
         if sink is not None and _is_full(sink, theirs):
             self._unacknowledged[stream_id] = self._unacknowledged.get(stream_id, 0) + size
             _flow_of(sink).waiting[theirs] = layer
         else:
-            self._acknowledge(size + self._unacknowledged.pop(stream_id, 0), stream_id)
+            if self._unacknowledged:
+                size += self._unacknowledged.pop(stream_id, 0)
+            self._acknowledge(size, stream_id)
 
     def drained(self, stream_id: int) -> bytes:
         """Open the window again; return what is to be sent for it."""
@@ -119,15 +123,16 @@ class _Flow:
         data: bytes = self._layer.h2_conn.data_to_send()
         return data
 
-    def _sink(self, stream_id: int) -> Http2Connection | None:
+    def _find_sink(self, stream_id: int) -> Http2Connection | None:
         """Return where the bytes of a stream go, if HTTP/2 is spoken there."""
         context = self._layer.context
         http = http_layer(context)
         if isinstance(self._layer, Http2Client):
-            sink: Any = http.connections.get(context.client)
-        else:
-            stream = http.streams.get(stream_id)
-            sink = speaker(http, stream.context.server) if stream is not None else None
+            client = http.connections.get(context.client)
+            self._client = client if isinstance(client, Http2Server) else None
+            return self._client
+        stream = http.streams.get(stream_id)
+        sink = speaker(http, stream.context.server) if stream is not None else None
         return sink if isinstance(sink, Http2Connection) else None
 
 
@@ -164,6 +169,8 @@ def _flow_of(layer: Http2Connection) -> _Flow:
 
 
 def _is_full(sink: Http2Connection, stream_id: int) -> bool:
+    if not sink.h2_conn.stream_buffers and type(sink) is Http2Server:
+        return False
     ours: Any = stream_id
     if isinstance(sink, Http2Client):
         ours = sink.our_stream_id.get(stream_id)

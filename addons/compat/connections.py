@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
+import socket
+import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -67,6 +69,19 @@ def cut(handler: server.ConnectionHandler) -> None:
     transport = handler.transports.get(handler.client)
     if transport is not None and transport.handler is not None:
         transport.handler.cancel("cut by wiretape")
+
+
+def break_off(proxyserver: Proxyserver, client: connection.Client) -> None:
+    """Reset a client connection here and now: not one byte more goes out, whatever is under way on it."""
+    handler = proxyserver.connections.get(client.id)
+    io = handler.transports.get(client) if handler is not None else None
+    writer: Any = io.writer if io is not None else None
+    if writer is not None:
+        with contextlib.suppress(OSError):
+            # A FIN would look like the end of a body that has no length.
+            linger = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        writer.transport.abort()
 
 
 def watch_end(proxyserver: Proxyserver, client: connection.Client, upstream: connection.Server) -> None:

@@ -92,7 +92,7 @@ def survive_goaway() -> None:
         kind = type(event)
         if kind is h2.events.ResponseReceived:
             _held_of(self).pop(self.their_stream_id.get(event.stream_id, 0), None)
-        elif self.conn in _leaving and kind in (h2.events.StreamEnded, h2.events.StreamReset):
+        elif kind in (h2.events.StreamEnded, h2.events.StreamReset) and self.conn in _leaving:
             return _end_one(self, client_event(self, event))
         return client_event(self, event)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import weakref
 from typing import Any
 
 from mitmproxy.connection import Connection, Server
@@ -54,7 +53,8 @@ class HeldReader:
             self._task.cancel(reason)
 
 
-_readers: weakref.WeakKeyDictionary[Connection, HeldReader] = weakref.WeakKeyDictionary()
+_readers: dict[Connection, HeldReader] = {}
+"""Of the connections that are open."""
 
 
 def reader_of(connection: Connection) -> HeldReader | None:
@@ -76,7 +76,10 @@ def hold_reading() -> None:
             _readers[connection] = reader
             writer: Any = io.writer
             _keep_alive(writer.get_extra_info("socket"))
-        await handle_connection(self, connection)
+        try:
+            await handle_connection(self, connection)
+        finally:
+            _readers.pop(connection, None)
 
     async def drain(self: ConnectionHandler) -> None:
         task = asyncio.current_task()

@@ -116,10 +116,15 @@ def was_reached(flow: http.HTTPFlow) -> bool:
     return server.timestamp_tcp_setup is not None
 
 
-def own_response(flow: http.HTTPFlow, status: int, message: str) -> http.Response:
-    """Return the proxy's own answer to a request it could not serve, in JSON where the request was JSON."""
+def own_response(flow: http.HTTPFlow, status: int, message: str, code: str = "") -> http.Response:
+    """Return the proxy's own answer to a request it could not serve, in JSON where the request was JSON.
+
+    Without a `code` that says what went wrong it is the upstream that did, or for 4xx the request.
+    """
     where = f"{flow.request.host}:{flow.request.port}"
-    if status >= 500:
+    if code:
+        text = f"wiretape: {message}"
+    elif status >= 500:
         code, text = "upstream_unreachable", f"wiretape: no answer from {where}: {message}"
         if was_reached(flow) or flow.metadata.get(BLAME) == "proxy":
             code, text = "upstream_broke_off", f"wiretape: {where} broke the exchange off: {message}"

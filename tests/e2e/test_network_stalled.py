@@ -17,7 +17,7 @@ from tests.support.door import Door
 from tests.support.h2peer import EventClient
 from tests.support.rawclient import Http1, dial, tunnel
 from tests.support.rawserver import RawServer, read_until
-from tests.support.scripts import DEADLINE_S, Received, Reply
+from tests.support.scripts import Received, Reply
 from tests.support.upstream import HTTP_1_ONLY, HTTP_2_FIRST, Upstream
 from tests.support.waiting import until
 from tests.support.worker_alone import WorkerAlone
@@ -189,38 +189,52 @@ def test_http2_upload_to_an_upstream_that_does_not_read_makes_the_client_wait() 
     assert upstream.received == UPLOAD
 
 
+DUPLEX = 16 << 20
+TIMES = 4
+
+
+def answer_while_reading(sock: socket.socket) -> None:
+    """Read a request of DUPLEX bytes and write TIMES as much, at the same time, as transcoders do."""
+    sock.settimeout(None)
+    rest = read_until(sock, b"\r\n\r\n").partition(b"\r\n\r\n")[2]
+    sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (DUPLEX * TIMES))
+    done = 0
+    while True:
+        sock.sendall(rest * TIMES)
+        done += len(rest)
+        if done == DUPLEX:
+            return
+        rest = sock.recv(1 << 16)
+        if not rest:
+            return
+
+
+@contextlib.contextmanager
+def writing(client: Http1, where: str) -> Iterator[None]:
+    """Write the request from a thread of its own while the block reads."""
+    head = f"POST http://{where}/v1 HTTP/1.1\r\nHost: {where}\r\nContent-Length: {DUPLEX}\r\n\r\n"
+
+    def write() -> None:
+        with contextlib.suppress(OSError):
+            client.send(head.encode())
+            for _ in range(DUPLEX // len(BLOCK)):
+                client.send(BLOCK)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            client.sock.shutdown(socket.SHUT_RDWR)
+        client.close()
+        writer.join()
+
+
 def test_upstream_that_answers_while_it_is_written_to_does_not_lock_up() -> None:
-    size = 64 << 20
-
-    def echo(sock: socket.socket) -> None:
-        head = read_until(sock, b"\r\n\r\n")
-        rest = head.partition(b"\r\n\r\n")[2]
-        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
-        done = 0
-        while True:
-            sock.sendall(rest)
-            done += len(rest)
-            if done == size:
-                return
-            rest = sock.recv(1 << 16)
-
-    with RawServer(echo) as server, WorkerAlone(hosts=[f"127.0.0.1:{server.port}"]) as worker:
-        where = f"127.0.0.1:{server.port}"
+    with RawServer(answer_while_reading) as server, WorkerAlone(
+        hosts=[f"127.0.0.1:{server.port}"]
+    ) as worker:  # fmt: skip
         client = Http1(dial(worker.session))
-        client.sock.settimeout(DEADLINE_S)
-        client.send(
-            f"POST http://{where}/v1 HTTP/1.1\r\nHost: {where}\r\nContent-Length: {size}\r\n\r\n".encode()
-        )
-
-        def write() -> None:
-            with contextlib.suppress(OSError):
-                for _ in range(size // len(BLOCK)):
-                    client.sock.sendall(BLOCK)
-
-        writer = threading.Thread(target=write)
-        writer.start()
-        try:
-            assert len(client.answer().body) == size
-        finally:
-            client.close()
-            writer.join()
+        with writing(client, f"127.0.0.1:{server.port}"):
+            assert len(client.answer().body) == DUPLEX * TIMES

@@ -25,7 +25,7 @@ E2E = ROOT / "tests" / "e2e"
 CLIENTS = E2E / "clients"
 INTEROP = ROOT / "tests" / "interop"
 
-SDK_PACKAGES = ("openai>=1.60", "httpx[http2,socks]>=0.28")
+SDK_PACKAGES = ("openai>=1.60", "anthropic>=0.40", "httpx[http2,socks]>=0.28")
 """httpx and mitmproxy 11.0.2 cannot share an environment (h11); our users' clients do not, either."""
 
 UNDICI = "undici@6"
@@ -55,7 +55,7 @@ def go_vcr(tool_cache: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def sdk_python(tool_cache: Path) -> Path:
-    """The interpreter of an environment that holds the openai and httpx packages."""
+    """The interpreter of an environment that holds the openai, anthropic and httpx packages."""
     wanted = "\n".join([sys.version, *SDK_PACKAGES])
 
     def make(folder: Path) -> None:

@@ -52,6 +52,7 @@ class WorkerAlone:
             "trusted_ca": str(authority().ca_file),
             "connect_to": list(self._connect_to),
             "upstream_proxy": None,
+            "replay": None,
         }
         self.port: int = self._child.call("open", session=description)["port"]
         bundle = Path(self._folder.name) / "mitmproxy-ca-cert.pem"

@@ -40,6 +40,7 @@ def test_the_defaults_alone_are_complete() -> None:
     defaults = build_settings(())
     assert defaults.session.mode is Mode.RECORD_ONLY
     assert defaults.session.host_field == "empty"
+    assert defaults.session.on_record_failure == "pass"
     assert defaults.session.layout is Layout.CHARM
     assert defaults.hosts == ()
     charm = HeaderRules(keep=("Accept", "Content-Type", "User-Agent"))
@@ -195,15 +196,25 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
     assert message.endswith("for example linger_seconds: 60")
 
 
-@pytest.mark.parametrize("mode", ["record-once", "replay-only", "replay-with-new-episodes"])
-def test_modes_of_go_vcr_that_are_not_there_are_named(mode: str) -> None:
-    assert f"session.mode: mode '{mode}' is not available; use record-only or passthrough" in refusal(
-        f"session: {{mode: {mode}}}"
-    )
+@pytest.mark.parametrize("mode", list(Mode))
+def test_modes_have_the_names_of_go_vcr(mode: Mode) -> None:
+    assert built(f"session: {{mode: {mode.value}}}").session.mode is mode
 
 
-def test_passthrough_is_a_mode() -> None:
-    assert built("session: {mode: passthrough}").session.mode is Mode.PASSTHROUGH
+def test_rules_of_matching_are_checked_where_they_are_set() -> None:
+    rules = built(
+        "replay: {ignore_paths: [metadata.x], volatile: [uuid], patterns: {build: 'b[0-9]+'}}"
+    ).replay.match
+    assert rules.ignore_paths == ("metadata.x",)
+    assert rules.patterns == (("build", "b[0-9]+"),)
+    assert "'moon' is no built-in pattern" in refusal("replay: {volatile: [moon]}")
+    assert "replay.repeat: expected true or false, not 'perhaps'" in refusal("replay: {repeat: perhaps}")
+    assert "replay.timing_factor: expected a number" in refusal("replay: {timing_factor: fast}")
+
+
+def test_recorded_times_count_only_when_they_are_asked_for() -> None:
+    assert built("replay: {timing_factor: 0.5}").replay.to_json()["factor"] == 0
+    assert built("replay: {timing: recorded, timing_factor: 0.5}").replay.to_json()["factor"] == 0.5
 
 
 @pytest.mark.parametrize(
@@ -219,13 +230,14 @@ def test_passthrough_is_a_mode() -> None:
         ("headers: {keep: [x]}", "headers.keep: unknown key; did you mean headers.request.keep?"),
         ("limits: {zzz: 1}", "limits.zzz: unknown key; known here: max_body, drain_seconds"),
         ("1: 2", "1: unknown key"),
-        ("session: charm", "session: expected a mapping (with mode, host_field, layout), not 'charm'"),
+        ("session: charm", "session: expected a mapping (with mode, host_field, layout, "),
         (
             "session: {layout: chram}",
             "session.layout: expected charm or go-vcr, not 'chram'; did you mean charm?",
         ),
         ("session: {layout: null}", "session.layout: expected charm or go-vcr, not nothing"),
         ("session: {host_field: 1}", "session.host_field: expected empty or url, not 1"),
+        ("session: {on_record_failure: stop}", "session.on_record_failure: expected pass or block, not 'stop'"),
         ("daemon: {log_level: loud}", "daemon.log_level: expected debug, info, warning or error, not 'loud'"),
         ("hosts: api.example.com", "hosts: expected a list; for example hosts: [api.example.com]"),
         ("hosts: [1]", "hosts: expected a host or a pattern of hosts, not 1"),

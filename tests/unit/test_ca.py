@@ -65,14 +65,14 @@ def test_the_subject_names_neither_user_nor_machine_and_differs_between_installa
 def test_a_ca_with_a_month_left_is_kept(tmp_path: Path) -> None:
     ca = ensure_ca(tmp_path, NOW)
     made = ca.key_file.read_bytes()
-    ensure_ca(tmp_path, NOW + timedelta(days=2 * 365 - 30))
+    ensure_ca(tmp_path, NOW + timedelta(days=90 - 30))
     assert ca.key_file.read_bytes() == made
 
 
 def test_a_ca_with_less_than_a_month_left_is_replaced(tmp_path: Path) -> None:
     ca = ensure_ca(tmp_path, NOW)
     [old] = certificates(ca.key_file)
-    ensure_ca(tmp_path, NOW + timedelta(days=2 * 365 - 29))
+    ensure_ca(tmp_path, NOW + timedelta(days=90 - 29))
     [new] = certificates(ca.key_file)
     assert new.public_key() != old.public_key()
     assert new.subject != old.subject
@@ -81,10 +81,10 @@ def test_a_ca_with_less_than_a_month_left_is_replaced(tmp_path: Path) -> None:
 def test_a_replaced_ca_stays_trusted_until_it_expires(tmp_path: Path) -> None:
     ca = ensure_ca(tmp_path, NOW)
     [old] = certificates(ca.key_file)
-    ensure_ca(tmp_path, NOW + timedelta(days=710))
+    ensure_ca(tmp_path, NOW + timedelta(days=70))
     [new] = certificates(ca.key_file)
     assert certificates(ca.certificate) == [new, old]
-    ensure_ca(tmp_path, NOW + timedelta(days=731))
+    ensure_ca(tmp_path, NOW + timedelta(days=91))
     assert certificates(ca.certificate) == [new]
 
 

@@ -117,6 +117,14 @@ def test_killed_child_is_noticed_without_a_call(family: _Family) -> None:
     until("the owner to know", lambda: family.dead == [child])
 
 
+def test_child_that_is_stopped_can_be_killed_and_its_owner_knows(family: _Family) -> None:
+    child = family.child()
+    child.call("echo", value=1)
+    os.kill(child.pid, signal.SIGSTOP)
+    child.kill()
+    until("the owner to know", lambda: family.dead == [child])
+
+
 def test_silent_child_is_reported(family: _Family) -> None:
     child = family.child()
     child.call("echo", value=1)

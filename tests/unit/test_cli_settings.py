@@ -140,13 +140,14 @@ def test_keeping_a_credential_by_name_keeps_no_value(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("env", "options", "told"),
     [
-        ({"WIRETAPE_MODE": "x"}, NONE, "WIRETAPE_MODE: expected record-only or passthrough, not 'x'"),
+        ({"WIRETAPE_ON_RECORD_FAILURE": "x"}, NONE, "WIRETAPE_ON_RECORD_FAILURE: expected pass or block"),
+        ({"WIRETAPE_MODE": "x"}, NONE, "WIRETAPE_MODE: expected record-only, record-once, replay-only,"),
         ({"WIRETAPE_HOSTS": "a.b,*"}, NONE, "WIRETAPE_HOSTS: '*' would cover every host"),
         ({"WIRETAPE_DRAIN_SECONDS": "x"}, NONE, "WIRETAPE_DRAIN_SECONDS: expected a number of seconds"),
         (
             {},
-            SessionOptions(mode="replay-only"),
-            "--mode: mode 'replay-only' is not available; use record-only",
+            SessionOptions(mode="replay"),
+            "--mode: expected record-only, record-once, replay-only, replay-with-new-episodes or passthrough",
         ),
         ({}, SessionOptions(host=("https://x.y/",)), "--host: 'https://x.y/' is a URL; give the host alone"),
         ({}, SessionOptions(host=("",)), "--host: a host is missing"),

@@ -32,7 +32,7 @@ HOSTILE = {
 
 
 def environment(env: dict[str, str]) -> dict[str, str]:
-    return client_environment(8080, CA, env, "main")
+    return client_environment("http://127.0.0.1:8080", CA, env, "main")
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"])

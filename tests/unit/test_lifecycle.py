@@ -114,7 +114,7 @@ def test_a_dropped_exchange_is_forgotten() -> None:
 
     results = feed(assembler, *Take(1).records(ended=False), (Kind.DROPPED, 1, 5, b"websocket"))
 
-    assert results == [Dropped(1, "websocket")]
+    assert results == [Dropped(1, "websocket", [1])]
     assert len(assembler) == 0
     assert feed(assembler, (Kind.RESPONSE_END, 1, 6, b"")) == []
 
@@ -156,17 +156,67 @@ def test_giving_up_ends_what_is_under_way() -> None:
     assert len(assembler) == 0
 
 
-def test_the_oldest_segment_is_that_of_the_oldest_exchange_under_way() -> None:
-    assembler = Assembler()
-    for segment, take in ((4, Take(1)), (6, Take(2))):
-        for kind, number, at_ns, payload in take.records(ended=False):
-            assembler.feed(Record(kind, number, at_ns, False, payload, 0), segment, 0)  # noqa: FBT003
+def held(assembler: Assembler) -> list[int]:
+    return [segment for segment in range(20) if assembler.holds(segment)]
 
-    assert assembler.oldest_segment == 4
-    feed(assembler, (Kind.RESPONSE_END, 1, 1, b""))
-    assert assembler.oldest_segment == 6
-    feed(assembler, (Kind.RESPONSE_END, 2, 1, b""))
-    assert assembler.oldest_segment is None
+
+def put_in(assembler: Assembler, segment: int, *records: tuple[Kind, int, int, bytes]) -> None:
+    for kind, number, at_ns, payload in records:
+        assembler.feed(Record(kind, number, at_ns, False, payload, 0), segment, 0)  # noqa: FBT003
+
+
+def test_an_exchange_holds_the_segments_with_records_of_it_and_no_others() -> None:
+    assembler = Assembler()
+    head, *rest = Take(1).records()
+    put_in(assembler, 4, head)
+    put_in(assembler, 6, *Take(2).records(ended=False))
+    put_in(assembler, 9, *rest[:-1])
+
+    assert held(assembler) == [4, 6, 9]
+    put_in(assembler, 9, (Kind.RESPONSE_END, 2, 1, b""))
+    assert held(assembler) == [4, 9]
+    put_in(assembler, 10, rest[-1])
+    assert held(assembler) == []
+
+
+def test_records_that_nobody_waits_for_hold_nothing() -> None:
+    assembler = Assembler()
+    put_in(assembler, 4, *list(Take(1).records(ended=False))[1:])
+
+    assert held(assembler) == []
+
+
+def test_an_exchange_that_is_dropped_or_forgotten_holds_nothing_and_tells_where_it_was() -> None:
+    assembler = Assembler()
+    for segment in (4, 6):
+        put_in(assembler, segment, *Take(segment).records(ended=False))
+        put_in(assembler, segment + 1, (Kind.RESPONSE_DATA, segment, 1, b"more"))
+
+    (dropped,) = feed(assembler, (Kind.DROPPED, 4, 1, b"too long"))
+    assert isinstance(dropped, Dropped)
+    assert dropped.segments == [4, 5, 1]
+    assert assembler.forget(6) == [6, 7]
+    assert held(assembler) == []
+
+
+def test_the_pieces_of_a_head_are_held_before_it_is_whole() -> None:
+    assembler = Assembler()
+    kind, number, at_ns, payload = next(Take(1).records())
+    assembler.feed(Record(kind, number, at_ns, True, payload[:20], 0), 4, 0)  # noqa: FBT003
+    assert held(assembler) == [4]
+    assembler.feed(Record(kind, number, at_ns, False, payload[20:], 0), 5, 0)  # noqa: FBT003
+    assert (held(assembler), len(assembler)) == ([4, 5], 1)
+
+
+def test_a_head_whose_rest_the_disk_refused_holds_nothing() -> None:
+    assembler = Assembler()
+    kind, number, at_ns, payload = next(Take(1).records())
+    assembler.feed(Record(kind, number, at_ns, True, payload[:20], 0), 4, 0)  # noqa: FBT003
+    put_in(assembler, 5, (Kind.DROPPED, number, at_ns, b"the disk was full"))
+    assert held(assembler) == []
+
+    feed(assembler, *Take(1).records(ended=False))
+    assert len(assembler) == 1
 
 
 def test_of_a_long_body_only_the_place_is_kept() -> None:

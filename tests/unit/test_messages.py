@@ -24,6 +24,7 @@ REQUEST = SessionRequest(
     never_decrypt=[],
     max_body=1000,
     drain_seconds=2.5,
+    replay={"repeat": False},
     port=8899,
     trusted_ca="/home/roots.pem",
     connect_to=["a:443:b:8443"],

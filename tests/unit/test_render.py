@@ -10,7 +10,7 @@ import pytest
 from cassette.scribe import Recovered
 from proxy_cli import render
 
-_NOTHING = {"websockets": 0, "too_long": 0, "refused": 0, "failed": 0}
+_NOTHING = {"websockets": 0, "too_long": 0, "refused": 0, "failed": 0, "blocked": 0}
 
 
 def _session(**changes: Any) -> dict[str, Any]:
@@ -20,6 +20,8 @@ def _session(**changes: Any) -> dict[str, Any]:
         "port": 8899,
         "proxy": "http://127.0.0.1:8899",
         "cassette": "/tapes/chat.yaml",
+        "records": True,
+        "replays": False,
         "interactions": 3,
         "interrupted": 0,
         "in_flight": 0,
@@ -27,6 +29,7 @@ def _session(**changes: Any) -> dict[str, Any]:
         "tunnels": 0,
         "cut": 0,
         "not_recorded": dict(_NOTHING),
+        "failure": "",
         "journal_lag_bytes": 0,
         "problem": "",
     }
@@ -52,14 +55,28 @@ def test_passthrough_says_that_nothing_is_recorded() -> None:
     assert render.stopped(_session(cassette=None, passed=2)) == "chat: passed 2 requests through"
 
 
+def test_replay_is_told_by_its_hits() -> None:
+    replay = _session(mode="replay-only", records=False, replays=True, hits=2, misses=1, unused=4)
+    assert "replaying /tapes/chat.yaml" in render.started(replay)
+    assert render.stopped(replay) == "chat: 2 hits, 1 miss, 4 unused from /tapes/chat.yaml"
+
+
+def test_new_episodes_are_told_beside_the_hits() -> None:
+    both = _session(mode="replay-with-new-episodes", replays=True, interactions=1, hits=2, misses=1, unused=0)
+    assert "replaying and recording to /tapes/chat.yaml" in render.started(both)
+    assert render.stopped(both) == "chat: 1 interaction, 2 hits, 1 miss, 0 unused in /tapes/chat.yaml"
+
+
 def test_stop_says_no_more_than_there_is() -> None:
     assert render.stopped(_session()) == "chat: 3 interactions in /tapes/chat.yaml"
     assert render.stopped(_session(interactions=1)) == "chat: 1 interaction in /tapes/chat.yaml"
 
 
 def test_stop_tells_everything_that_is_missing() -> None:
-    missing = {"websockets": 1, "too_long": 2, "refused": 1, "failed": 1}
-    text = render.stopped(_session(interrupted=2, cut=1, not_recorded=missing, problem="disk full"))
+    missing = {"websockets": 1, "too_long": 2, "refused": 1, "failed": 1, "blocked": 3}
+    text = render.stopped(
+        _session(interrupted=2, cut=1, not_recorded=missing, problem="disk full", failure="make room")
+    )
     assert text.splitlines() == [
         "chat: 3 interactions in /tapes/chat.yaml",
         "  2 interrupted: /tapes/chat.interrupted.yaml",
@@ -67,7 +84,8 @@ def test_stop_tells_everything_that_is_missing() -> None:
         "  1 WebSocket passed, not recorded",
         "  2 bodies past max_body, not recorded",
         "  1 request without an answer from upstream",
-        "  1 exchange NOT recorded; see: wiretape logs",
+        "  1 exchange NOT recorded (make room); see: wiretape logs",
+        "  3 requests NOT passed on, for on_record_failure is block (make room)",
         "  problem: disk full; when it is solved: wiretape recover",
     ]
 
@@ -79,6 +97,7 @@ def test_stop_tells_everything_that_is_missing() -> None:
         ({"interrupted": 1, "cut": 1}, False),
         ({"not_recorded": _NOTHING | {"websockets": 1, "too_long": 1, "refused": 1}}, False),
         ({"not_recorded": _NOTHING | {"failed": 1}}, True),
+        ({"not_recorded": _NOTHING | {"blocked": 1}}, True),
         ({"problem": "disk full"}, True),
     ],
 )

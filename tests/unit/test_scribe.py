@@ -8,8 +8,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -24,6 +26,7 @@ from cassette.journal import Kind
 from cassette.model import Layout
 from cassette.scribe import BusyError, SessionScribe, recover
 from cassette.segments import SegmentWriter, segment_path
+from cassette.settled import Settled
 from cassette.store import CassetteFile
 from tests.support.journals import Session, Take, abandon, cassette_of, put, read_all
 from tests.support.waiting import until
@@ -607,6 +610,136 @@ def test_one_writer_with_much_to_read_does_not_keep_the_others_waiting(
         scribe.step()
         scribe.step()
         assert store.load(session.cassette).interactions[1].request.url.endswith("/6")
+
+
+# what an exchange that stays open keeps of the journal
+
+
+def test_an_open_stream_keeps_only_what_it_needs_of_the_journal(session: Session) -> None:
+    stream, *others = [Take(number, (b"x" * 900,) * 3) for number in range(1, 61)]
+    whole = list(stream.records())
+    with contextlib.closing(session.writer(segment_bytes=SMALL)) as writer:
+        for record in whole[:-2]:
+            writer.append(*record)
+        with contextlib.closing(session.scribe()) as scribe:
+            for other in others:
+                put(writer, [other])
+                until("there is room", lambda: not writer.waiting_bytes)
+                read_all(scribe)
+                # One or two with the stream, the one being written, two made ready.
+                assert len(session.segments()) <= 5
+            for record in whole[-2:]:
+                writer.append(*record)
+            read_all(scribe)
+
+    assert session.cassette.read_bytes() == cassette_of([*others, stream])
+
+
+def test_a_scribe_that_begins_anew_finds_its_way_over_deleted_segments(session: Session) -> None:
+    stream, *others = [Take(number, (b"x" * 900,) * 3) for number in range(1, 31)]
+    whole = list(stream.records())
+    with contextlib.closing(session.writer(segment_bytes=SMALL)) as writer:
+        for record in whole[:-1]:
+            writer.append(*record)
+        for other in others:
+            put(writer, [other])
+            until("there is room", lambda: not writer.waiting_bytes)
+            scribe = session.scribe()
+            read_all(scribe)
+            assert scribe.refresh_counts().under_way == 1
+            abandon(scribe)
+        writer.append(*whole[-1])
+    finish(session)
+
+    assert session.cassette.read_bytes() == cassette_of([*others, stream])
+    assert not session.interrupted.exists()
+
+
+def test_a_dropped_exchange_whose_end_is_deleted_is_not_taken_for_a_broken_one(session: Session) -> None:
+    stream, dropped, *others = [Take(number, (b"x" * 900,) * 3) for number in range(1, 21)]
+    with contextlib.closing(session.writer(segment_bytes=SMALL)) as writer:
+        put(writer, [stream, dropped], ended=False)
+        put(writer, others[:9])
+        writer.append(Kind.DROPPED, dropped.number, 1, b"longer than max_body")
+        put(writer, others[9:])
+        until("all is there", lambda: not writer.waiting_bytes)
+        scribe = session.scribe()
+        read_all(scribe)
+        abandon(scribe)
+        assert len(session.segments()) < 8
+    finish(session)
+
+    assert session.cassette.read_bytes() == cassette_of(others)
+    assert [one.request.url[-2:] for one in store.load(session.interrupted).interactions] == ["/1"]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_killed_at_any_deletion_it_writes_everything_once(
+    session: Session, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = Random(seed)
+    takes = [
+        Take(
+            number,
+            tuple(
+                bytes([65 + number % 26]) * random.choice((5, 300, 2500)) for _ in range(random.randint(1, 5))
+            ),
+            outcome=random.choice((Outcome.COMPLETE,) * 6 + (Outcome.CLIENT_LEFT,)),
+        )
+        for number in range(1, 61)
+    ]
+    fates = {take.number: random.choice(("ends",) * 6 + ("dropped",)) for take in takes}
+    under_way = {take.number: deque(take.records()) for take in takes}
+    in_order: list[Take] = []
+    kills = 0
+    unlink, add = Path.unlink, Settled.add
+
+    def killed(real: Any) -> Any:
+        def maybe(*arguments: Any, **options: Any) -> None:
+            nonlocal kills
+            before = random.random() < 0.5
+            if random.random() < 0.3:
+                kills += 1
+                if not before:
+                    real(*arguments, **options)
+                raise Killed
+            real(*arguments, **options)
+
+        return maybe
+
+    monkeypatch.setattr(Path, "unlink", killed(unlink))
+    monkeypatch.setattr(Settled, "add", killed(add))
+    with contextlib.closing(session.writer(segment_bytes=SMALL)) as writer:
+        scribe = session.scribe()
+        while under_way:
+            # Exchanges close to each other in time, and the oldest one left to the last.
+            number = random.choice(list(under_way)[: 1 + (random.random() < 0.98) * 5][-5:])
+            records = under_way[number]
+            if len(records) == 1 and fates[number] == "dropped":
+                writer.append(Kind.DROPPED, number, 1, b"too long")
+                records.clear()
+            else:
+                writer.append(*records.popleft())
+            if not records:
+                del under_way[number]
+                in_order += [takes[number - 1]] if fates[number] == "ends" else []
+            until("there is room", lambda: not writer.waiting_bytes)
+            try:
+                scribe.step()
+            except Killed:
+                abandon(scribe)
+                scribe = session.scribe()
+        abandon(scribe)
+    monkeypatch.undo()
+    finish(session)
+
+    assert kills > 3
+    whole = [take for take in in_order if take.outcome is Outcome.COMPLETE]
+    broken = [take for take in in_order if take.outcome is not Outcome.COMPLETE]
+    assert session.cassette.read_bytes() == cassette_of(whole)
+    assert [one.request.url for one in store.load(session.interrupted).interactions] == [
+        take.exchange.request.url for take in broken
+    ]
 
 
 # the end, and what a crash leaves

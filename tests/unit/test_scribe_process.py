@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -251,6 +252,49 @@ def test_one_sessions_trouble_does_not_stop_the_others(
 
     assert good.cassette.read_bytes() == cassette_of(SIX)
     assert caplog.text.count("scribe.step_failed") == 1
+
+
+def test_a_ping_is_answered_while_the_disk_is_waited_for(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting, disk = threading.Event(), threading.Event()
+
+    def slow(*_: object) -> bool:
+        waiting.set()
+        assert disk.wait(30)
+        return False
+
+    monkeypatch.setattr(SessionScribe, "step", slow)
+    requests_end, requests = os.pipe()
+    answers, answers_end = os.pipe()
+    with (
+        open(requests_end) as asked,
+        open(requests, "w") as asking,
+        open(answers_end, "w") as telling,
+        open(answers) as told,
+    ):
+        process = ScribeProcess(telling)
+        threads = [
+            threading.Thread(target=process.read_requests, args=(asked,)),
+            threading.Thread(target=process.run),
+        ]
+        for thread in threads:
+            thread.start()
+
+        def ask(number: int, do: str) -> None:
+            asking.write(json.dumps({"id": number, "do": do, "directory": str(session.directory)}) + "\n")
+            asking.flush()
+
+        ask(1, "open")
+        assert waiting.wait(30)
+        ask(2, "counts")
+        ask(3, "ping")
+        assert [json.loads(told.readline())["id"] for _ in range(2)] == [1, 3]
+        disk.set()
+        assert json.loads(told.readline())["id"] == 2
+        asking.close()
+        for thread in threads:
+            thread.join(30)
 
 
 def test_an_error_that_nobody_thought_of_is_an_answer(

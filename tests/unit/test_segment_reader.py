@@ -163,3 +163,20 @@ def test_a_payload_past_the_end_is_an_error(tmp_path: Path) -> None:
         pytest.raises(JournalCorruptError, match="shorter than it was"),
     ):
         payloads.read(1, SMALL - 2, 3)
+
+
+def test_a_missing_segment_ends_the_journal_unless_it_is_known_to_be_deleted(tmp_path: Path) -> None:
+    with contextlib.closing(SegmentWriter(tmp_path, "w1", segment_bytes=4096)) as writer:
+        for number in range(1, 41):
+            writer.append(Kind.REQUEST_DATA, number, 1, b"x" * 1000)
+    for number in (2, 3, 5):
+        segment_path(tmp_path, "w1", number).unlink()
+
+    def exchanges(*deleted: int) -> list[int]:
+        with contextlib.closing(SegmentReader(tmp_path, "w1", set(deleted))) as reader:
+            return [record.exchange for record, _, _ in reader.records()]
+
+    assert exchanges() == [1, 2, 3]
+    assert exchanges(2) == [1, 2, 3]
+    assert exchanges(2, 3) == [1, 2, 3, 10, 11, 12]
+    assert exchanges(2, 3, 5) == [1, 2, 3, 10, 11, 12, *range(16, 41)]

@@ -13,7 +13,14 @@ from proxy_cli.ca import ensure_ca
 from proxy_cli.certificates import create_authority
 from proxy_cli.environment import ROOT_VARIABLES, client_environment
 from proxy_cli.pem import certificates_in
-from proxy_cli.trust import client_ca, system_roots, upstream_roots, write_bundle, write_upstream_roots
+from proxy_cli.trust import (
+    client_ca,
+    refresh_bundles,
+    system_roots,
+    upstream_roots,
+    write_bundle,
+    write_upstream_roots,
+)
 
 
 def root(name: str) -> bytes:
@@ -122,22 +129,32 @@ def test_a_bundle_is_replaced_only_when_its_content_changes(home: Path, corporat
 def test_a_renewed_ca_reaches_clients_under_the_same_path(home: Path) -> None:
     bundle = write_bundle(home, {})
     old = own(home)
-    ensure_ca(home, datetime.now(UTC) + timedelta(days=720))
+    ensure_ca(home, datetime.now(UTC) + timedelta(days=80))
     assert write_bundle(home, {}) == bundle
     assert roots_in(bundle) == [own(home), old, der(SYSTEM)]
 
 
+def test_every_bundle_that_was_handed_out_gets_the_renewed_ca(home: Path, corporate: Path) -> None:
+    bundles = [write_bundle(home, {}), write_bundle(home, {"SSL_CERT_FILE": str(corporate)})]
+    old = own(home)
+    ensure_ca(home, datetime.now(UTC) + timedelta(days=80))
+    refresh_bundles(home)
+    assert [roots_in(bundle)[:2] for bundle in bundles] == [[own(home), old]] * 2
+    assert der(CORPORATE) in roots_in(bundles[1])
+    assert der(CORPORATE) not in roots_in(bundles[0])
+
+
 def test_a_shell_within_a_shell_keeps_the_users_roots(home: Path, corporate: Path) -> None:
     outer = {"SSL_CERT_FILE": str(corporate)}
-    outer |= client_environment(8080, client_ca(home, outer), outer, "outer")
-    inner = client_environment(8081, client_ca(home, outer), outer, "inner")
+    outer |= client_environment("http://127.0.0.1:8080", client_ca(home, outer), outer, "outer")
+    inner = client_environment("http://127.0.0.1:8081", client_ca(home, outer), outer, "inner")
     assert inner["SSL_CERT_FILE"] == outer["SSL_CERT_FILE"]
     assert der(CORPORATE) in roots_in(Path(inner["SSL_CERT_FILE"]))
 
 
 def test_the_proxy_trusts_the_users_roots_and_never_its_own_ca(home: Path, corporate: Path) -> None:
     env = {"SSL_CERT_FILE": str(corporate)}
-    env |= client_environment(8080, client_ca(home, env), env, "outer")
+    env |= client_environment("http://127.0.0.1:8080", client_ca(home, env), env, "outer")
     assert upstream_roots(home, env) == [der(CORPORATE), der(SYSTEM), der(CERTIFI)]
 
 

@@ -1,0 +1,51 @@
+"""Which CA the leaves are signed with, in a proxy that runs for longer than the CA lives.
+
+Its successor lies in the folder, and in the files that clients read, for weeks before (`proxy_cli.ca`). The proxy
+changes over as late as it can: clients that started before the successor was made know the old one alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from mitmproxy.certs import CertStore
+
+_log = logging.getLogger(__name__)
+
+BASENAME = "mitmproxy"
+"""What mitmproxy's own files of a CA begin with (addons/tlsconfig.py, CONF_BASENAME)."""
+KEY_BITS = 2048
+"""Of the leaves' RSA keys; mitmproxy's default for `key_size`."""
+CHANGE_BEFORE = timedelta(days=1)
+"""Before the end of the old CA; for clients whose clock is ahead."""
+_LOOK_AGAIN = timedelta(minutes=1)
+
+
+class Succession:
+    """Watches the CA of one folder come to its end."""
+
+    def __init__(self) -> None:
+        self._looked_at = datetime.min.replace(tzinfo=UTC)
+
+    def successor(self, store: CertStore, folder: Path, now: datetime) -> CertStore | None:
+        """Return the store with the next CA once the present one is about to expire; None as long as it is not.
+
+        Costs a comparison of two times then. A folder without a usable successor leaves things as they are.
+        """
+        if store.default_ca.notafter - now > CHANGE_BEFORE or now - self._looked_at < _LOOK_AGAIN:
+            return None
+        self._looked_at = now
+        # `from_store` would make a CA of mitmproxy's own where there is none.
+        if not (folder / f"{BASENAME}-ca.pem").is_file():
+            return None
+        try:
+            found = CertStore.from_store(folder, BASENAME, KEY_BITS)
+        except (OSError, ValueError) as exc:
+            _log.error("ca.unusable reason=%s", type(exc).__name__)
+            return None
+        if found.default_ca.notafter <= store.default_ca.notafter:
+            return None
+        _log.info("ca.changed expires=%s", found.default_ca.notafter.date())
+        return found

@@ -1,0 +1,45 @@
+"""Ends requests that go round in a circle: those for a name that leads to the proxy itself.
+
+Such a name may be any that resolves to this machine, also a stranger's whose page a browser here has open. Known by
+the connection: its other end is one of our own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mitmproxy import exceptions, http
+from mitmproxy.proxy import server_hooks
+
+from addons import compat
+
+
+class LoopGuard:
+    """The addon that refuses what the proxy sends to itself."""
+
+    def __init__(self) -> None:
+        self._ours: set[tuple[Any, ...]] = set()
+        """Our connections to servers: both ends, since a port may serve several that lead elsewhere."""
+
+    def server_connected(self, data: server_hooks.ServerConnectionHookData) -> None:
+        """Note it."""
+        if data.server.sockname is not None and data.server.peername is not None:
+            self._ours.add((data.server.sockname[:2], data.server.peername[:2]))
+
+    def server_disconnected(self, data: server_hooks.ServerConnectionHookData) -> None:
+        """Forget it."""
+        if data.server.sockname is not None and data.server.peername is not None:
+            self._ours.discard((data.server.sockname[:2], data.server.peername[:2]))
+
+    def http_connect(self, flow: http.HTTPFlow) -> None:
+        """Refuse a CONNECT of our own."""
+        self._check(flow)
+
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """Refuse a request of our own."""
+        self._check(flow)
+
+    def _check(self, flow: http.HTTPFlow) -> None:
+        if (flow.client_conn.peername[:2], flow.client_conn.sockname[:2]) in self._ours:
+            compat.refuse(flow, compat.own_response(flow, 508, "the request is for the proxy itself"))
+            raise exceptions.AddonHalt
