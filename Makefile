@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check format e2e bench wheel clean
+.PHONY: demo test check format e2e bench soak kill wheel clean
 
 demo: $(READY)
 	$(BIN)/wiretape demo
@@ -29,6 +29,12 @@ e2e: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m tests.bench.memory
+
+soak: $(READY)
+	$(BIN)/python -m tests.bench.soak --minutes 10
+
+kill: $(READY)
+	WIRETAPE_KILLS=200 $(BIN)/python -m pytest tests/e2e/test_kill.py -n auto
 
 wheel: $(READY)
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

@@ -23,6 +23,13 @@ CHANGE_BEFORE = timedelta(days=1)
 _LOOK_AGAIN = timedelta(minutes=1)
 
 
+def remove_links(folder: Path) -> None:
+    """Remove symbolic links that mitmproxy would write through: it makes its Diffie-Hellman file where none is."""
+    path = folder / f"{BASENAME}-dhparam.pem"
+    if path.is_symlink():
+        path.unlink()
+
+
 class Succession:
     """Watches the CA of one folder come to its end."""
 

@@ -19,6 +19,7 @@ from mitmproxy.master import Master
 
 from addons import compat
 from addons.access import LOOPBACK
+from addons.authority import remove_links
 from addons.deck_player import load_player
 from addons.errors import StartError
 from addons.interceptor import Interceptor, SessionTls
@@ -47,6 +48,7 @@ class Engine:
     def __init__(self, ca_folder: Path, writer: str) -> None:
         """Build the master inside the running loop; `writer` names this process in the journals."""
         compat.install()
+        remove_links(ca_folder)
         self.sessions = Sessions()
         self._writer = writer
         self._servers: dict[str, asyncio.Server] = {}

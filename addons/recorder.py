@@ -183,7 +183,7 @@ class Recorder:
             exchange.session.traffic.refused += 1
             _log.warning(
                 "exchange.refused session=%s exchange=%d host=%s reason=%s",
-                exchange.session.spec.name, exchange.number, flow.request.host, reason,
+                exchange.session.spec.name, exchange.number, flow.request.host, compat.without_quotes(reason),
             )  # fmt: skip
             exchange.end(Kind.DROPPED, b"answered by the proxy")
         else:

@@ -18,7 +18,7 @@ import logging
 import mmap
 import os
 import threading
-from collections import deque
+from collections import Counter, deque
 from pathlib import Path
 
 from cassette import journal
@@ -96,6 +96,8 @@ class SegmentWriter:
         self._overflow_limit = overflow_bytes
         self._overflow: deque[tuple[int, int, int, bytes]] = deque()
         self._overflow_bytes = 0
+        self._overflow_of: Counter[int] = Counter()
+        """Bytes that wait, by exchange."""
         self._made = 1
         self._number = 1
         self._alive = _lock(directory / f"{writer}.live")
@@ -126,6 +128,7 @@ class SegmentWriter:
                 self._split(kind, exchange, at_ns, payload)
             except StoreError:
                 if kind != Kind.REQUEST_HEAD or len(payload) > self._longest:
+                    self._forget(exchange)
                     # Past the limit too: as many as there are exchanges under way, of a few bytes.
                     self._wait(Kind.DROPPED, exchange, at_ns, b"the disk was full")
                 raise
@@ -164,8 +167,27 @@ class SegmentWriter:
         self._wait(kind, exchange, at_ns, payload)
 
     def _wait(self, kind: int, exchange: int, at_ns: int, payload: bytes) -> None:
+        size = journal.record_bytes(len(payload))
         self._overflow.append((kind, exchange, at_ns, payload))
-        self._overflow_bytes += journal.record_bytes(len(payload))
+        self._overflow_bytes += size
+        self._overflow_of[exchange] += size
+
+    def _forget(self, exchange: int) -> None:
+        """Make room: of an exchange that is lost the rest is of no use. A small share is not worth the search."""
+        freed = self._overflow_of[exchange]
+        if freed > self._overflow_limit // 8:
+            self._overflow = deque(record for record in self._overflow if record[1] != exchange)
+            self._overflow_bytes -= freed
+            del self._overflow_of[exchange]
+
+    def _store_waiting(self) -> None:
+        while self._overflow and self._store(*self._overflow[0]):
+            _, exchange, _, payload = self._overflow.popleft()
+            size = journal.record_bytes(len(payload))
+            self._overflow_bytes -= size
+            self._overflow_of[exchange] -= size
+            if not self._overflow_of[exchange]:
+                del self._overflow_of[exchange]
 
     def _store(self, kind: int, exchange: int, at_ns: int, payload: bytes) -> bool:
         # Room for a ROLLED record is always left, so that a reader need not guess where a segment ends.
@@ -198,8 +220,7 @@ class SegmentWriter:
                     self._made += 1
                     self._spares.append(made)
                     # What waits is more than the spares hold, or it is stored; so this ends soon.
-                    while self._overflow and self._store(*self._overflow[0]):
-                        self._overflow_bytes -= journal.record_bytes(len(self._overflow.popleft()[3]))
+                    self._store_waiting()
             if self._told and len(self._spares) == _SPARES:
                 _log.warning("journal.resumed writer=%s", self.writer)
                 self._told = ""

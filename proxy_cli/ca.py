@@ -85,10 +85,12 @@ def ensure_ca(home: Path, now: datetime | None = None) -> CaPaths:
     Of several processes that find it missing at once, one makes it and all return the same. Costs
     about a millisecond when there is nothing to do. A replaced CA stays in `certificate` (and so in the
     bundles) until it expires, but its key is gone from the disk; a proxy that is running signs with it until
-    then, for the clients that started before (`addons.authority`). Raises StartError when the folder or a file in it cannot be used.
+    then, for the clients that started before (`addons.authority`). Raises StartError when the folder or a file
+    in it cannot be used.
     """
     now = now or datetime.now(UTC)
     paths = ca_paths(home)
+    PrivateFolder(home).close()  # or a link in its place would be followed
     with PrivateFolder(paths.directory) as folder:
         if not _is_settled(folder, now):
             with folder.lock():

@@ -138,12 +138,11 @@ def _open_folder(path: Path) -> int:
 def _make_private(path: Path) -> None:
     """Make a folder that is missing, and those above it: `mkdir` gives parents the mode that the umask leaves."""
     try:
+        if not path.parent.exists():
+            _make_private(path.parent)
         path.mkdir(mode=0o700)
     except FileExistsError:
         return
-    except FileNotFoundError:
-        _make_private(path.parent)
-        path.mkdir(mode=0o700, exist_ok=True)
     # Under a umask such as 0777 the folder just made could not be opened, even by us.
     path.chmod(0o700)
 

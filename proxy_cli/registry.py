@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import re
 import secrets
 import shutil
 import threading
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +24,9 @@ from addons.errors import ConfigError, ControlError, StartError
 from cassette import store
 from cassette.errors import CassetteError
 from cassette.files import interrupted_path, make_private_folder
-from cassette.headerfilter import HeaderPolicy
 from cassette.model import Layout
-from cassette.recording import Recording
-from cassette.wire import HostField
 from proxy_cli.messages import SessionRequest, StoppingError
+from proxy_cli.session import Session, is_alive, what_to_do
 
 _log = logging.getLogger(__name__)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -45,30 +41,6 @@ _SUCCESSOR_SECONDS = 10.0
 _LOOK_SECONDS = 0.02
 _FINISH_SECONDS = 600.0
 """How long the scribe may take for what is left in a journal."""
-
-
-@dataclass(slots=True)
-class Session:
-    """One session that is open."""
-
-    request: SessionRequest
-    directory: Path
-    records: bool
-    """Whether exchanges are recorded."""
-    replays: bool
-    """Whether requests are answered from the cassette."""
-    port: int = 0
-    closing: bool = False
-    gone_writers: list[str] = field(default_factory=list)
-    before: dict[str, int] = field(default_factory=dict)
-    """What dead workers had counted, as last seen."""
-    traffic: dict[str, Any] = field(default_factory=dict)
-    written: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def has_cassette(self) -> bool:
-        """Whether it has to do with a cassette at all."""
-        return self.records or self.replays
 
 
 class Registry:
@@ -135,14 +107,13 @@ class Registry:
         with self._lock:
             self._refuse_twice(request)
             directory = self._journals / f"{request.name}-{secrets.token_hex(4)}"
-            records, replays = _what_to_do(request)
-            session = Session(request, directory, records, replays)
+            session = Session(request, directory, *what_to_do(request))
             self._refuse_two_writers(session)
             with contextlib.ExitStack() as undo:
                 if session.records:
                     make_private_folder(directory)
                     undo.callback(shutil.rmtree, directory, ignore_errors=True)
-                    self._describe(request).save(directory)
+                    session.description().save(directory)
                 session.port = self._open_in_worker(session, request.port)
                 undo.callback(self._close_in_worker, session, 0.0)
                 if session.records:
@@ -151,7 +122,7 @@ class Registry:
                 undo.pop_all()
             self._sessions[request.name] = session
         _log.info("session.opened session=%s port=%d mode=%s", request.name, session.port, request.mode)
-        return self.status_of(session)
+        return session.status()
 
     def _refuse_twice(self, request: SessionRequest) -> None:
         if self._stopping:
@@ -171,38 +142,11 @@ class Registry:
                 )
 
     def _open_in_worker(self, session: Session, port: int) -> int:
-        request = session.request
         answer = self._worker.call(
             "open",
-            session={
-                "name": request.name,
-                "directory": str(session.directory) if session.records else None,
-                "port": port,
-                "headers": request.headers,
-                "hosts": request.hosts,
-                "never_decrypt": request.never_decrypt,
-                "max_body": request.max_body,
-                "trusted_ca": request.trusted_ca,
-                "connect_to": request.connect_to,
-                # Sealed, a session has no use for a way to the upstreams.
-                "upstream_proxy": request.upstream_proxy if session.records or not session.replays else None,
-                "replay": self._replay_of(session),
-                "blocks": request.on_record_failure == "block",
-                "listen": request.listen,
-                "login": request.login,
-            },
+            session=session.worker_spec(port),
         )
         return int(answer["port"])
-
-    @staticmethod
-    def _replay_of(session: Session) -> dict[str, Any] | None:
-        if not session.replays:
-            return None
-        # A session that records what it has no answer for has to reach the upstreams.
-        return session.request.replay | {
-            "cassette": str(session.request.cassette),
-            "sealed": not session.records,
-        }
 
     def _close_in_worker(self, session: Session, drain_seconds: float) -> dict[str, Any]:
         name = session.request.name
@@ -210,17 +154,6 @@ class Registry:
             "close", name=name, drain_seconds=drain_seconds, timeout_seconds=drain_seconds + 30
         )
         return answer
-
-    @staticmethod
-    def _describe(request: SessionRequest) -> Recording:
-        return Recording(
-            request.name,
-            request.cassette,
-            Layout(request.layout),
-            HostField(request.host_field),
-            HeaderPolicy.from_json(request.headers),
-            request.max_body,
-        )
 
     @staticmethod
     def _make_cassette(session: Session, undo: contextlib.ExitStack) -> None:
@@ -244,7 +177,7 @@ class Registry:
             session.closing = True
         drain = session.request.drain_seconds if drain_seconds is None else drain_seconds
         try:
-            self._add_traffic(session, self._close_in_worker(session, drain))
+            session.add_traffic(self._close_in_worker(session, drain))
         except ControlError as exc:
             _log.error("session.close_failed session=%s reason=%s", name, exc)
         if session.records:
@@ -252,7 +185,7 @@ class Registry:
         with self._lock:
             del self._sessions[name]
         _log.info("session.closed session=%s", name)
-        return self.status_of(session)
+        return session.status()
 
     def _finish(self, session: Session) -> None:
         """Have the scribe read to the end; one that dies over it is succeeded by one that is asked again."""
@@ -313,7 +246,7 @@ class Registry:
         with self._lock:
             for session in self._sessions.values():
                 if session.request.name in traffic:
-                    self._add_traffic(session, traffic[session.request.name])
+                    session.add_traffic(traffic[session.request.name])
                 session.written = written.get(str(session.directory), session.written)
 
     @staticmethod
@@ -324,15 +257,10 @@ class Registry:
             return {}
         return answer
 
-    @staticmethod
-    def _add_traffic(session: Session, counted: dict[str, Any]) -> None:
-        before = session.before
-        session.traffic = counted | {name: counted.get(name, 0) + count for name, count in before.items()}
-
     def statuses(self) -> list[dict[str, Any]]:
         """Return the status of every session."""
         with self._lock:
-            return [self.status_of(session) for session in self._sessions.values()]
+            return [session.status() for session in self._sessions.values()]
 
     def proxy_of(self, name: str) -> str:
         """Return the URL for clients of a session, with the password where there is one; else ControlError."""
@@ -347,40 +275,6 @@ class Registry:
         """Return how many sessions are open."""
         return len(self._sessions)
 
-    @staticmethod
-    def status_of(session: Session) -> dict[str, Any]:
-        """Return a session's status as `status --json` shows it."""
-        traffic, written = session.traffic, session.written
-        failed = traffic.get("failed", 0) + written.get("failed", 0)
-        return {
-            "name": session.request.name,
-            "mode": session.request.mode,
-            "port": session.port,
-            "proxy": proxy_url(session.request.listen, session.port),
-            "listen": session.request.listen,
-            "cassette": str(session.request.cassette) if session.has_cassette else None,
-            "records": session.records,
-            "replays": session.replays,
-            "interactions": written.get("interactions", 0),
-            "interrupted": written.get("interrupted", 0),
-            **({key: traffic.get(key, 0) for key in ("hits", "misses", "unused")} if session.replays else {}),
-            **({"miss_messages": traffic.get("miss_messages", [])} if session.replays else {}),
-            "in_flight": traffic.get("in_flight", 0),
-            "passed": traffic.get("passed", 0),
-            "tunnels": traffic.get("tunnels", 0),
-            "cut": traffic.get("cut", 0),
-            "not_recorded": {
-                "websockets": traffic.get("websockets", 0),
-                "too_long": traffic.get("too_long", 0),
-                "refused": traffic.get("refused", 0),
-                "failed": failed,
-                "blocked": traffic.get("blocked", 0),
-            },
-            "failure": traffic.get("failure", ""),
-            "journal_lag_bytes": max(0, traffic.get("journal_bytes", 0) - written.get("read_bytes", 0)),
-            "problem": written.get("problem") or traffic.get("problem") or "",
-        }
-
     def orphans(self) -> list[str]:
         """Return the sessions whose owner has died without closing them."""
         with self._lock:
@@ -389,7 +283,7 @@ class Registry:
                 for name, session in self._sessions.items()
                 if not session.closing
             }
-        return [name for name, pid in owners.items() if pid is not None and not _is_alive(pid)]
+        return [name for name, pid in owners.items() if pid is not None and not is_alive(pid)]
 
     def pids(self) -> dict[str, int]:
         """Return the children's process ids."""
@@ -424,8 +318,7 @@ class Registry:
                 if session.closing:  # its listener is closed for good
                     continue
                 session.gone_writers.append(gone)
-                counted = {k: v for k, v in session.traffic.items() if k in _KEPT_COUNTERS}
-                session.before = counted
+                session.keep_counted()
                 try:
                     self._open_in_worker(session, session.port)
                     if session.records:
@@ -433,53 +326,3 @@ class Registry:
                 except (ControlError, CassetteError, StartError) as exc:
                     session.traffic["problem"] = str(exc)
                     _log.error("session.worker_failed session=%s reason=%s", session.request.name, exc)
-
-
-def _what_to_do(request: SessionRequest) -> tuple[bool, bool]:
-    """Return whether a session records and whether it replays; go-vcr's modes.
-
-    Raises StartError when there is no cassette to replay.
-    """
-    there = request.cassette.exists()
-    match request.mode:
-        case "passthrough":
-            return False, False
-        case "replay-only":
-            if not there:
-                raise StartError(
-                    f"{request.cassette}: there is no cassette to replay; record it first: --mode record-only"
-                )
-            return False, True
-        case "record-once":
-            return not there, there
-        case "replay-with-new-episodes":
-            return True, there
-        case _:
-            return True, False
-
-
-_KEPT_COUNTERS = (
-    "exchanges",
-    "passed",
-    "tunnels",
-    "websockets",
-    "too_long",
-    "refused",
-    "failed",
-    "blocked",
-    "cut",
-)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    try:
-        # One that has ended but was not waited for is dead all the same (proc_pid_stat(5); macOS has no /proc).
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return True

@@ -28,11 +28,12 @@ from addons.compat.connections import (
     watch_end,
 )
 from addons.compat.goaway import survive_goaway
+from addons.compat.heads import bound_heads
 from addons.compat.http1 import frame_requests
 from addons.compat.informational import forward_informational
 from addons.compat.reading import hold_reading
 from addons.compat.refusing import answer_refused, refuse
-from addons.compat.streams import BLAME, ERROR_HEADER, own_response, patch_streams, was_reached
+from addons.compat.streams import BLAME, ERROR_HEADER, own_response, patch_streams, was_reached, without_quotes
 from addons.compat.tunnels import close_by_halves, tunnel_layer
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "was_reached",
     "was_reset",
     "watch_end",
+    "without_quotes",
 ]
 
 _log = logging.getLogger(__name__)
@@ -72,6 +74,7 @@ _PATCHES = (
     ("HTTP/1 trailers, and broken bodies told from whole ones", read_trailers),
     ("interim responses", forward_informational),
     ("streams that outlive a GOAWAY", survive_goaway),
+    ("heads of a bounded length", bound_heads),
     ("who is refused is told so", answer_refused),
     ("tunnels of which one direction has ended", close_by_halves),
 )

@@ -22,10 +22,11 @@ from mitmproxy.proxy.layers.http import SendHttp
 from mitmproxy.proxy.layers.http._base import HttpEvent
 from mitmproxy.proxy.layers.http._events import RequestData, RequestEndOfMessage, RequestHeaders
 from mitmproxy.proxy.layers.http._http2 import Http2Client, Http2Connection, Http2Server
+from mitmproxy.proxy.layers.http._http_h2 import BufferedH2Connection
 
 from addons.compat.reading import HeldReader, reader_of
 from addons.compat.streams import Commands
-from addons.compat.tree import http_layer, speaker
+from addons.compat.tree import http_layer, require, speaker
 
 FULL = 1 << 20
 """Bytes waiting for one stream's window, past which its source has to wait; chosen, not measured."""
@@ -138,6 +139,8 @@ class _Flow:
 
 def bound_http2() -> None:
     """Have HTTP/2 sources wait for their sinks."""
+    require(BufferedH2Connection, "stream_buffers", "acknowledge_received_data", "data_to_send")
+    require(Http2Client, "our_stream_id", "their_stream_id", "stream_queue")
     init, handle_event = Http2Connection.__init__, Http2Connection._handle_event
     if getattr(handle_event, "_wiretape", False):
         return

@@ -25,6 +25,7 @@ from mitmproxy.proxy.layers.http._http_h2 import BufferedH2Connection
 
 from addons.compat.closing import ended_cleanly
 from addons.compat.streams import Commands
+from addons.compat.tree import require
 
 _PENDING = "_wiretape_trailers"
 
@@ -62,6 +63,7 @@ def read_trailers() -> None:
     make_body_reader, read_body = _http1.make_body_reader, Http1Connection.read_body
     if getattr(read_body, "_wiretape", False):
         return
+    require(Http1Connection, "body_reader", "mark_done", "request", "response")
     h2_send_trailers = BufferedH2Connection.send_trailers
 
     def make(expected_size: int | None) -> Any:

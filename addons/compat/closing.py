@@ -26,6 +26,7 @@ from OpenSSL import SSL
 
 from addons.compat.connections import was_reset
 from addons.compat.streams import Commands
+from addons.compat.tree import require
 
 _log = logging.getLogger(__name__)
 _CRASH = "mitmproxy has crashed!"
@@ -60,6 +61,7 @@ def pass_ends_on() -> None:
     send_close, receive_close = TLSLayer.send_close, TLSLayer.receive_close
     if getattr(send_close, "_wiretape", False):
         return
+    require(TLSLayer, "tls", "tls_interact", "tunnel_state")
     protocol_error, close_connection = HttpStream.handle_protocol_error, ConnectionHandler.close_connection
 
     def notify(self: TLSLayer, command: Any) -> Commands:

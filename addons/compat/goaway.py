@@ -27,6 +27,7 @@ from mitmproxy.proxy.layers.http._http2 import Http2Client, Http2Connection, Str
 from mitmproxy.proxy.layers.http._http_h2 import BufferedH2Connection
 
 from addons.compat.streams import Commands
+from addons.compat.tree import require
 
 _MAX_HELD = 1 << 20
 """Of a request's body, kept until its response begins, to be sent again; chosen, not measured."""
@@ -79,8 +80,9 @@ def survive_goaway() -> None:
     handle_event = Http2Client._handle_event
     if getattr(h2_event, "_wiretape", False):
         return
-    if not callable(getattr(BufferedH2Connection, "_receive_goaway_frame", None)):
-        raise AttributeError("H2Connection has no _receive_goaway_frame")
+    require(BufferedH2Connection, "_receive_goaway_frame")
+    require(Http2Client, "streams", "our_stream_id", "their_stream_id", "stream_queue", "close_connection")
+    require(HttpStream, "make_server_connection", "state_wait_for_response_headers", "state_errored")
 
     def receive(_self: BufferedH2Connection, frame: Any) -> tuple[list[Any], list[Any]]:
         return [], [GoingAway(frame.last_stream_id, frame.error_code)]

@@ -20,7 +20,7 @@ from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server
 from mitmproxy.proxy.layers.http._http2 import Http2Client, parse_h2_response_headers
 
 from addons.compat.streams import Commands
-from addons.compat.tree import http_layer
+from addons.compat.tree import http_layer, require
 
 _INTERIM = re.compile(rb"HTTP/1\.\d 1(?!01)\d\d")
 
@@ -28,6 +28,8 @@ _INTERIM = re.compile(rb"HTTP/1\.\d 1(?!01)\d\d")
 def forward_informational() -> None:
     """Have interim responses reach the client as they come, and the response behind them too."""
     read_headers, handle_h2_event = Http1Client.read_headers, Http2Client.handle_h2_event
+    require(Http1Client, "buf", "stream_id", "request")
+    require(Http2Client, "their_stream_id")
     if getattr(read_headers, "_wiretape", False):
         return
 

@@ -1,7 +1,8 @@
-"""Reading from upstreams: when to wait with it, and who waits for whom.
+"""Reading: when to wait with it, and who waits for whom.
 
 After each read mitmproxy waits until *every* connection of a client has room, behind one lock (proxy/server.py,
-drain_writers). An upstream that writes while it is written to then waits for us, and we for it.
+drain_writers). An upstream that writes while it is written to then waits for us, and we for it. And while an
+upstream is being connected to it reads on from the client, and keeps what comes.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import weakref
 from typing import Any
 
 from mitmproxy.connection import Connection, Server
@@ -57,6 +59,31 @@ _readers: dict[Connection, HeldReader] = {}
 """Of the connections that are open."""
 
 
+class _Opening:
+    """The upstream connections of one client that are being opened."""
+
+    def __init__(self) -> None:
+        self._connections: set[Connection] = set()
+        self._none = asyncio.Event()
+
+    def add(self, connection: Connection) -> None:
+        self._connections.add(connection)
+        self._none.clear()
+
+    def discard(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        if not self._connections:
+            self._none.set()
+
+    async def wait(self) -> None:
+        """Return when there are none."""
+        if self._connections:
+            await self._none.wait()
+
+
+_opening: weakref.WeakKeyDictionary[ConnectionHandler, _Opening] = weakref.WeakKeyDictionary()
+
+
 def reader_of(connection: Connection) -> HeldReader | None:
     """Return the reader of an upstream connection; None when it is not open."""
     return _readers.get(connection)
@@ -65,11 +92,22 @@ def reader_of(connection: Connection) -> HeldReader | None:
 def hold_reading() -> None:
     """Have upstream connections read through HeldReader and kept alive; wait only for whom the bytes go to."""
     handle_connection, drain_writers = ConnectionHandler.handle_connection, ConnectionHandler.drain_writers
+    open_connection = ConnectionHandler.open_connection
     if getattr(drain_writers, "_wiretape", False):
         return
 
+    async def connect(self: ConnectionHandler, command: Any) -> None:
+        opening = _opening.setdefault(self, _Opening())
+        opening.add(command.connection)
+        try:
+            await open_connection(self, command)
+        finally:
+            opening.discard(command.connection)
+
     async def handle(self: ConnectionHandler, connection: Connection) -> None:
         io = self.transports[connection]
+        if connection is not self.client and self in _opening:
+            _opening[self].discard(connection)
         if isinstance(connection, Server) and isinstance(io.reader, asyncio.StreamReader):
             reader = HeldReader(io.reader)
             io.reader = reader  # type: ignore[assignment]
@@ -85,6 +123,9 @@ def hold_reading() -> None:
         task = asyncio.current_task()
         ends = list(self.transports.items())
         from_upstream = any(io.handler is task for end, io in ends if end is not self.client)
+        # Other streams of an HTTP/2 client must not wait; its uploads are bounded by their windows.
+        if not from_upstream and self.client.alpn != b"h2" and self in _opening:
+            await _opening[self].wait()
         for end, io in ends:
             if io.writer is not None and (end is self.client) is from_upstream:
                 try:
@@ -94,6 +135,7 @@ def hold_reading() -> None:
                         io.handler.cancel(f"Error sending data: {exc}")
 
     drain._wiretape = True  # type: ignore[attr-defined]
+    ConnectionHandler.open_connection = connect  # type: ignore[method-assign]
     ConnectionHandler.handle_connection = handle  # type: ignore[method-assign]
     ConnectionHandler.drain_writers = drain  # type: ignore[method-assign]
 

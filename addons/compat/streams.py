@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Generator, Iterator
 from typing import Any, cast
 
@@ -21,6 +22,9 @@ Commands = Generator[commands.Command, Any, Any]
 
 BLAME = "wiretape.blame"
 """Key in a flow's metadata: whose fault the end was, `client`, `upstream` or `proxy`."""
+_LONGEST_MESSAGE = 300
+_QUOTED = re.compile(r"\[?\bb?(?:'.*|\".*)", re.DOTALL)
+"""From the first quote on, to the end: what is quoted may hold quotes itself, and it may be cut short."""
 ERROR_HEADER = "Wiretape-Error"
 """Marks a response as the proxy's own."""
 
@@ -116,12 +120,23 @@ def was_reached(flow: http.HTTPFlow) -> bool:
     return server.timestamp_tcp_setup is not None
 
 
+def _in_short(message: str) -> str:
+    """Leave out mitmproxy's advice, which is not for our users, and most of what it quotes."""
+    return message.partition(", refusing to prevent request smuggling")[0][:_LONGEST_MESSAGE]
+
+
+def without_quotes(message: str) -> str:
+    """Return an error's text for the log: mitmproxy quotes from heads in it, as Python shows bytes."""
+    return _QUOTED.sub("...", _in_short(message))
+
+
 def own_response(flow: http.HTTPFlow, status: int, message: str, code: str = "") -> http.Response:
     """Return the proxy's own answer to a request it could not serve, in JSON where the request was JSON.
 
     Without a `code` that says what went wrong it is the upstream that did, or for 4xx the request.
     """
     where = f"{flow.request.host}:{flow.request.port}"
+    message = _in_short(message)
     if code:
         text = f"wiretape: {message}"
     elif status >= 500:

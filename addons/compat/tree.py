@@ -28,3 +28,11 @@ def speaker(http: HttpLayer, connection: Connection) -> Any:
     """Return the layer that speaks HTTP on a connection, below TLS; None before it is known."""
     top = http.connections.get(connection)
     return None if top is None else top.context.layers[-1] if connection is not http.context.client else top
+
+
+def require(owner: type, *names: str) -> None:
+    """Raise AttributeError unless a class has all these members, or at least declares them."""
+    declared = {name for base in owner.__mro__ for name in getattr(base, "__annotations__", {})}
+    for name in names:
+        if not hasattr(owner, name) and name not in declared:
+            raise AttributeError(f"{owner.__name__} has no {name}")

@@ -133,7 +133,9 @@ def one_gigabyte(bench: Bench, size_mb: int) -> None:
     size = fetch(connection, f"/bytes/{size_mb * MB}")
     seconds = time.monotonic() - started
     grown = resident_mb(worker, "VmHWM") - before
-    print(f"{size / MB:.0f} MB streamed: worker grew by {grown:.1f} MB at most; {size / MB / seconds:.0f} MB/s")
+    print(
+        f"{size / MB:.0f} MB streamed: worker grew by {grown:.1f} MB at most; {size / MB / seconds:.0f} MB/s"
+    )
     bench.wiretape("stop", "long")
 
 
@@ -169,7 +171,9 @@ def recorded_body(bench: Bench, size_mb: int) -> None:
     fetch(connection, f"/text/{size_mb * MB}")
     bench.wait_written("body", 1)
     grown = resident_mb(scribe, "VmHWM") - before
-    print(f"a recorded body of {size_mb} MB: the scribe grew by {grown:.0f} MB, {grown / size_mb:.1f} times it")
+    print(
+        f"a recorded body of {size_mb} MB: the scribe grew by {grown:.0f} MB, {grown / size_mb:.1f} times it"
+    )
     bench.wiretape("stop", "body")
 
 
@@ -189,7 +193,9 @@ def commands(bench: Bench) -> None:
 
 def main() -> None:
     """Run everything, or a part."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--body-mb", type=int, default=1024)
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--first", type=int, default=5_000)

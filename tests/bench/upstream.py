@@ -1,8 +1,9 @@
 """The upstream of the benchmarks: HTTPS with keep-alive, answers of any length. A process of its own.
 
-    /small          1 KB of JSON
-    /bytes/N        N bytes that are not text
-    /text/N         N bytes of lines
+/small          1 KB of JSON
+/bytes/N        N bytes that are not text
+/text/N         N bytes of lines
+/stream/N/MS/B  N events of B bytes, one every MS milliseconds, and the end marker
 """
 
 from __future__ import annotations
@@ -43,6 +44,9 @@ async def _answer(writer: asyncio.StreamWriter, path: bytes) -> None:
         writer.write(head % len(_SMALL) + _SMALL)
         await writer.drain()
         return
+    if path.startswith(b"/stream/"):
+        await _stream(writer, *map(int, path.split(b"/")[2:]))
+        return
     _, kind, size = path.split(b"/")
     piece = _BINARY if kind == b"bytes" else _TEXT
     left = int(size)
@@ -51,6 +55,17 @@ async def _answer(writer: asyncio.StreamWriter, path: bytes) -> None:
         writer.write(piece[:left])
         left -= min(left, len(piece))
         await writer.drain()
+
+
+async def _stream(writer: asyncio.StreamWriter, count: int, every_ms: int, size: int) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+    event = b"data: " + b"x" * size + b"\n\n"
+    for _ in range(count):
+        writer.write(b"%x\r\n%s\r\n" % (len(event), event))
+        await writer.drain()
+        await asyncio.sleep(every_ms / 1000)
+    writer.write(b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")
+    await writer.drain()
 
 
 async def main() -> None:

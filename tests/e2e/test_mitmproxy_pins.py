@@ -14,13 +14,14 @@ from collections.abc import Callable
 import h2.events
 import pytest
 
-from tests.e2e.test_network_broken import SOON, _silent_port, _strict
+from tests.e2e.test_network_broken import SOON, strict
 from tests.e2e.test_network_stalled import LARGE, Sender, answer_while_reading, writing
 from tests.support.door import Door
 from tests.support.h2peer import EventClient, goaway
 from tests.support.rawclient import Http1, connect, dial, tunnel
 from tests.support.rawserver import RawServer
 from tests.support.scripts import Framing, Gate, Received, Reply
+from tests.support.silence import silent_port
 from tests.support.upstream import HTTP_1_ONLY, HTTP_2_FIRST, Upstream
 from tests.support.waiting import until
 from tests.support.worker_alone import WorkerAlone
@@ -161,7 +162,7 @@ def test_mitmproxy_ends_tls_without_close_notify() -> None:
     with Upstream(_unframed(Reply.end), alpn=HTTP_1_ONLY) as upstream, WorkerAlone(
         upstream.connect_to(), without=["pass_ends_on"]
     ) as worker:  # fmt: skip
-        client = Http1(_strict(worker.session))
+        client = Http1(strict(worker.session))
         client.send(f"GET /v1 HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
         client.until(b"body")
         with pytest.raises(ssl.SSLEOFError):
@@ -170,7 +171,7 @@ def test_mitmproxy_ends_tls_without_close_notify() -> None:
 
 
 def test_mitmproxy_waits_for_ever_for_an_upstream_that_is_not_there() -> None:
-    with _silent_port() as port, WorkerAlone(
+    with silent_port() as port, WorkerAlone(
         f":443:127.0.0.1:{port}", values=SOON, without=["limit_connecting"]
     ) as worker:  # fmt: skip
         sock = connect(worker.session, f"{HOST}:443")
@@ -178,6 +179,21 @@ def test_mitmproxy_waits_for_ever_for_an_upstream_that_is_not_there() -> None:
         sock.settimeout(3 * SOON["addons.compat.connecting:CONNECT_SECONDS"])
         with pytest.raises(TimeoutError):
             context.wrap_socket(sock, server_hostname=HOST)
+
+
+def test_mitmproxy_keeps_what_is_uploaded_while_the_upstream_is_being_connected_to() -> None:
+    with silent_port() as port, WorkerAlone(
+        hosts=[f"127.0.0.1:{port}"], without=["hold_reading", "bound_http2", "limit_connecting"]
+    ) as worker:  # fmt: skip
+        before = worker.resident_bytes
+        client = Http1(dial(worker.session))
+        where = f"127.0.0.1:{port}"
+        client.send(
+            f"POST http://{where}/v1 HTTP/1.1\r\nHost: {where}\r\nContent-Length: {LARGE}\r\n\r\n".encode()
+        )
+        client.send(bytes(LARGE))
+        until("all of it in memory", lambda: worker.resident_bytes - before > LARGE * 3 // 4)
+        client.close()
 
 
 def test_mitmproxy_closes_both_directions_of_a_tunnel_with_the_first() -> None:
@@ -225,3 +241,23 @@ def test_mitmproxy_opens_five_upstream_connections_for_a_client_and_no_more() ->
         everyone.open()
         client.until(lambda: client.has_ended(*streams))
         client.close()
+
+
+def test_client_that_closes_its_sending_direction_is_taken_to_have_left() -> None:
+    """Not cured, as it cannot be told from a client that is gone: see Known limits in the README."""
+    gate = Gate("the end of the client's connection")
+
+    def script(received: Received, reply: Reply) -> None:
+        gate.wait()
+        reply.head(200, [("Content-Length", "0")], end=True)
+
+    with Upstream(script) as upstream:
+        host = f"127.0.0.1:{upstream.port}"
+        with WorkerAlone(hosts=[host]) as worker:
+            client = Http1(dial(worker.session))
+            client.send(f"GET http://{host}/v1 HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            until("the request at the upstream", lambda: upstream.received)
+            client.sock.shutdown(socket.SHUT_WR)
+            assert client.rest() == b""
+            client.close()
+            gate.open()

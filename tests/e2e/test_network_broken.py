@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import ssl
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from tests.support.rawclient import Http1, connect, dial, tunnel
 from tests.support.rawserver import RawServer
 from tests.support.recorded import interactions
 from tests.support.scripts import Framing, Received, Reply
+from tests.support.silence import silent_port
 from tests.support.upstream import HTTP_1_ONLY, Upstream
 from tests.support.waiting import until
 from tests.support.wiretape import Session
@@ -46,7 +46,7 @@ def script(received: Received, reply: Reply) -> None:
             reply.reset()
 
 
-def _strict(session: Session) -> ssl.SSLSocket:
+def strict(session: Session) -> ssl.SSLSocket:
     """A tunnel whose end without close_notify is an error, as it is to Go, curl and Java."""
     context = ssl.create_default_context(cafile=str(session.bundle))
     sock = connect(session, f"{HOST}:443")
@@ -73,7 +73,7 @@ def test_body_that_ends_with_its_tls_connection_ends_as_the_upstream_ended_it(
 ) -> None:
     with Upstream(script, alpn=HTTP_1_ONLY) as upstream:
         session = wiretape.open(*upstream.options())
-        client = Http1(_strict(session))
+        client = Http1(strict(session))
         client.send(f"GET /v1/{how} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
         client.until(BODY)
         if how == "close":
@@ -144,31 +144,11 @@ def test_client_does_not_wait_for_ever_when_mitmproxy_crashes() -> None:
             client.close()
 
 
-@contextlib.contextmanager
-def _silent_port() -> Iterator[int]:
-    """A port that answers no SYN: its queue of connections is full (Linux drops what comes then)."""
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    listener.listen(0)
-    waiting = []
-    try:
-        for _ in range(8):
-            sock = socket.socket()
-            sock.settimeout(0)
-            with contextlib.suppress(BlockingIOError):
-                sock.connect(listener.getsockname())
-            waiting.append(sock)
-        yield listener.getsockname()[1]
-    finally:
-        for sock in [listener, *waiting]:
-            sock.close()
-
-
 SOON = {"addons.compat.connecting:CONNECT_SECONDS": 1.0}
 
 
 def test_upstream_that_answers_no_connection_is_given_up() -> None:
-    with _silent_port() as port, WorkerAlone(f":443:127.0.0.1:{port}", values=SOON) as worker:
+    with silent_port() as port, WorkerAlone(f":443:127.0.0.1:{port}", values=SOON) as worker:
         client = Http1(tunnel(worker.session, HOST))
         answer = client.ask("GET", "/v1")
         client.close()

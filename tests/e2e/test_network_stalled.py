@@ -18,6 +18,7 @@ from tests.support.h2peer import EventClient
 from tests.support.rawclient import Http1, dial, tunnel
 from tests.support.rawserver import RawServer, read_until
 from tests.support.scripts import Received, Reply
+from tests.support.silence import silent_port
 from tests.support.upstream import HTTP_1_ONLY, HTTP_2_FIRST, Upstream
 from tests.support.waiting import until
 from tests.support.worker_alone import WorkerAlone
@@ -238,3 +239,21 @@ def test_upstream_that_answers_while_it_is_written_to_does_not_lock_up() -> None
         client = Http1(dial(worker.session))
         with writing(client, f"127.0.0.1:{server.port}"):
             assert len(client.answer().body) == DUPLEX * TIMES
+
+
+def test_upload_waits_at_the_client_while_the_upstream_is_being_connected_to() -> None:
+    soon = {"addons.compat.connecting:CONNECT_SECONDS": 2.0}
+    with silent_port() as port, WorkerAlone(hosts=[f"127.0.0.1:{port}"], values=soon) as worker:
+        before = worker.resident_bytes
+        client = Http1(dial(worker.session))
+        where = f"127.0.0.1:{port}"
+        client.send(
+            f"POST http://{where}/v1 HTTP/1.1\r\nHost: {where}\r\nContent-Length: {LARGE}\r\n\r\n".encode()
+        )
+        client.sock.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            client.send(bytes(LARGE))
+        assert worker.resident_bytes - before < MOST
+        client.sock.settimeout(10)
+        assert b" 502 " in client.until(b"\r\n")
+        client.close()

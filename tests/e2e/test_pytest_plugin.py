@@ -64,8 +64,11 @@ class Project:
 
     def run(self, *arguments: str) -> pytest.RunResult:
         """Run pytest in a process of its own."""
-        plugin = [] if INSTALLED else ["-p", "proxy_cli.pytest_plugin"]
-        return self._pytester.runpytest_subprocess(*plugin, "-p", "no:cacheprovider", *arguments, timeout=120)
+        # Hypothesis takes a second to load.
+        plugins = ["-p", "no:hypothesispytest", *([] if INSTALLED else ["-p", "proxy_cli.pytest_plugin"])]
+        return self._pytester.runpytest_subprocess(
+            *plugins, "-p", "no:cacheprovider", *arguments, timeout=120
+        )
 
     def cassette(self, test: str, module: str = "test_chat") -> Path:
         """Say where a test's cassette is."""

@@ -78,12 +78,11 @@ def test_each_cassette_of_the_corpus_answers_a_go_client(
     shared_wiretape: Wiretape, go_client: Path, tmp_path: Path, nobody: Upstream
 ) -> None:
     # The command line in this process: 118 sessions in starts of Python would take a minute.
-    def wiretape(*arguments: str) -> dict[str, Any] | list[dict[str, Any]]:
+    def wiretape(*arguments: str) -> Any:
         environment = {"WIRETAPE_HOME": str(shared_wiretape.home), "XDG_CONFIG_HOME": os.devnull}
-        done = CliRunner(env=environment).invoke(main, list(arguments), catch_exceptions=False)
+        done = CliRunner(env=environment).invoke(main, [*arguments, "--json"], catch_exceptions=False)
         assert done.exit_code == 0, done.output
-        answer: dict[str, Any] | list[dict[str, Any]] = json.loads(done.stdout)
-        return answer
+        return json.loads(done.stdout)
 
     bundle = shared_wiretape.start("asked-for-the-bundle").variables["SSL_CERT_FILE"]
     shared_wiretape.stop("asked-for-the-bundle")
@@ -93,9 +92,8 @@ def test_each_cassette_of_the_corpus_answers_a_go_client(
         batch = {f"file-{number}": path for number, path in enumerate(paths[start:][:SESSIONS_AT_ONCE])}
         groups, recorded = [], {}
         for number, (name, path) in enumerate(batch.items()):
-            options = ["--json", "--mode=replay-only", f"--cassette={path}", *nobody.options()]
+            options = ["--mode=replay-only", f"--cassette={path}", *nobody.options()]
             status = wiretape("start", name, *options)
-            assert isinstance(status, dict)
             session = Session(name, path, {"HTTPS_PROXY": status["proxy"], "SSL_CERT_FILE": bundle})
             recorded[name] = load(path).interactions
             groups.append(go_group(name, session, recorded[name], http1=number % 2 == 0))
@@ -104,17 +102,17 @@ def test_each_cassette_of_the_corpus_answers_a_go_client(
             name = group.name
             found = differences(recorded[name], results[name], http1=group.http1)
             wrong += [f"{batch[name]}: {difference}" for difference in found]
-            (summary,) = wiretape("stop", name, "--json")
+            (summary,) = wiretape("stop", name)
             if (summary["hits"], summary["misses"], summary["unused"]) != (len(recorded[name]), 0, 0):
                 wrong.append(f"{batch[name]}: {summary}")
     assert wrong == []
 
 
-def is_stream(one: Interaction) -> bool:
+def _is_stream(one: Interaction) -> bool:
     return one.response.headers["Content-Type"][0].startswith("text/event-stream")
 
 
-def events_of(one: Interaction) -> list[Any]:
+def _events_of(one: Interaction) -> list[Any]:
     """Return what the events of a recorded stream say, the last one aside, which is only its end."""
     lines = one.response.body.replace(b"\r\n", b"\n").split(b"\n")
     texts = [line.removeprefix(b"data:").strip() for line in lines if line.startswith(b"data:")]
@@ -139,7 +137,7 @@ def test_corpus_answers_curl(corpus: Replaying, curl: str, tmp_path: Path, proto
     for one in kinds:
         (tmp_path / "sent").write_bytes(one.request.body)
         headers = [("--header", f"{name}: {value}") for name, (value, *_) in one.request.headers.items()]
-        command = [
+        command: list[str | Path] = [
             *(curl, "--silent", "--show-error", f"--{protocol}", *chain.from_iterable(headers)),
             *("--data-binary", f"@{tmp_path / 'sent'}", "--proxy", f"http://{corpus.session.proxy}"),
             *("--cacert", corpus.session.bundle, one.request.url),
@@ -157,7 +155,8 @@ def test_corpus_answers_curl(corpus: Replaying, curl: str, tmp_path: Path, proto
 def test_corpus_answers_the_openai_sdk(corpus: Replaying, sdk_python: Path, tmp_path: Path) -> None:
     asked = [one for one in corpus.interactions if one.request.url.partition("?")[0].endswith(SDK_PATHS)]
     plan = [
-        {"url": one.request.url, "body": json.loads(one.request.body), "streams": is_stream(one)} for one in asked
+        {"url": one.request.url, "body": json.loads(one.request.body), "streams": _is_stream(one)}
+        for one in asked
     ]
     assert {True, False} == {call["streams"] for call in plan}
     done = subprocess.run(
@@ -170,7 +169,7 @@ def test_corpus_answers_the_openai_sdk(corpus: Replaying, sdk_python: Path, tmp_
     assert done.returncode == 0, done.stderr.decode()
     wrong = []
     for one, line in zip(asked, done.stdout.splitlines(), strict=True):
-        if json.loads(line) != (events_of(one) if is_stream(one) else json.loads(one.response.body)):
+        if json.loads(line) != (_events_of(one) if _is_stream(one) else json.loads(one.response.body)):
             wrong.append(f"interaction {one.id} of {one.request.url}: {line.decode()}")
     assert wrong == []
 

@@ -205,7 +205,7 @@ def test_path_that_cannot_be_written_is_refused(wiretape: InProcess) -> None:
         ("--connect-to=api.openai.com:443", "four parts"),
         ("--upstream-proxy=socks5://127.0.0.1:1", "socks5"),
         ("--upstream-ca=no-such.pem", "no-such.pem"),
-        ("--mode=replay-only", "record-only"),
+        ("--mode=replay", "record-only"),
         ("--host-field=both", "empty"),
         ("--config=no-such.yaml", "no-such.yaml"),
     ],

@@ -41,13 +41,21 @@ def _chat(answered: int) -> Iterable[bytes]:
 
     def chunk(delta: dict[str, Any], reason: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "finish_reason": reason}
-        value = {"id": answer, "object": "chat.completion.chunk", "created": 1, "model": "made", "choices": [choice]}
+        value = {
+            "id": answer,
+            "object": "chat.completion.chunk",
+            "created": 1,
+            "model": "made",
+            "choices": [choice],
+        }
         return f"data: {json.dumps(value)}\n\n".encode()
 
     if answered < len(STEPS):
         name, arguments = STEPS[answered]
         call = {"index": 0, "id": f"call_{secrets.token_urlsafe(18)}", "type": "function"}
-        yield chunk({"role": "assistant", "tool_calls": [{**call, "function": {"name": name, "arguments": ""}}]})
+        yield chunk(
+            {"role": "assistant", "tool_calls": [{**call, "function": {"name": name, "arguments": ""}}]}
+        )
         for piece in _halves(json.dumps(arguments)):
             yield chunk({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]})
         yield chunk({}, "tool_calls")
@@ -64,7 +72,7 @@ def _messages(answered: int) -> Iterable[bytes]:
     def event(kind: str, **facts: Any) -> bytes:
         return f"event: {kind}\ndata: {json.dumps({'type': kind, **facts})}\n\n".encode()
 
-    message = {
+    message: dict[str, Any] = {
         "id": f"msg_{secrets.token_hex(12)}", "type": "message", "role": "assistant", "model": "made",
         "content": [], "stop_reason": None, "stop_sequence": None,
         "usage": {"input_tokens": 1, "output_tokens": 1},

@@ -61,9 +61,7 @@ def go_group(
         GoRequest(one.request.method, one.request.url, _lists(one.request.headers), one.request.body)
         for one in interactions
     ]
-    return GoGroup(
-        name, requests, proxy=f"http://{session.proxy}", ca_file=str(session.bundle), http1=http1
-    )
+    return GoGroup(name, requests, proxy=f"http://{session.proxy}", ca_file=str(session.bundle), http1=http1)
 
 
 def differences(

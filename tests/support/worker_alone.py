@@ -108,7 +108,7 @@ def main() -> None:
         if request["do"] != "look":
             return await do(self, request)
         connections = self._engine._proxyserver.connections.values()
-        upstreams = [
+        upstreams: list[Any] = [
             io.writer for one in connections for end, io in one.transports.items() if end is not one.client
         ]
         sockets = [writer.get_extra_info("socket") for writer in upstreams if writer is not None]

@@ -335,3 +335,66 @@ def test_other_files_are_no_segments(tmp_path: Path) -> None:
 def test_a_folder_that_is_gone_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot look into the journal: No such file"):
         writers_in(tmp_path / "none")
+
+
+def test_what_waits_of_an_exchange_that_is_lost_makes_room_for_others(
+    tmp_path: Path, a_writer: Callable[..., SegmentWriter], disk: Disk
+) -> None:
+    writer = a_writer(overflow_bytes=20_000)
+    until("spares are made", lambda: len(writers_in(tmp_path)["w1"]) == 3)
+    disk.full = True
+    for kind, number in ((Kind.REQUEST_HEAD, 1), (Kind.REQUEST_HEAD, 2)):
+        writer.append(kind, number, 1, b"{}")
+    with pytest.raises(StoreError):
+        for _ in range(100):
+            writer.append(Kind.RESPONSE_DATA, 1, 1, b"z" * 500)
+    assert writer.waiting_bytes < 1000
+    for _ in range(20):
+        writer.append(Kind.RESPONSE_DATA, 2, 1, b"y" * 500)
+    disk.full = False
+    until("nothing waits", lambda: writer.waiting_bytes == 0)
+
+    with contextlib.closing(SegmentReader(tmp_path, "w1")) as reader:
+        records = [(record.exchange, record.kind) for record, _, _ in reader.records()]
+    assert [kind for number, kind in records if number == 1][-1] == Kind.DROPPED
+    assert records.count((2, Kind.RESPONSE_DATA)) == 20
+
+
+def test_exchanges_of_which_the_disk_never_took_a_part_are_known_in_the_end(
+    tmp_path: Path, a_writer: Callable[..., SegmentWriter], disk: Disk
+) -> None:
+    writer = a_writer(overflow_bytes=20_000)
+    until("spares are made", lambda: len(writers_in(tmp_path)["w1"]) == 3)
+    disk.full = True
+    writer.append(Kind.REQUEST_HEAD, 1, 1, b"{}")
+    for number in (2, 3, 4):
+        for _ in range(10):
+            writer.append(Kind.RESPONSE_DATA, number, 1, b"z" * 500)
+    with pytest.raises(StoreError):
+        for _ in range(100):
+            writer.append(Kind.RESPONSE_DATA, 5, 1, b"z" * 500)
+    writer.close()
+
+    assert 1 not in writer.lost_exchanges
+    assert {4} <= writer.lost_exchanges <= {3, 4}
+    assert is_being_written(tmp_path) is False
+
+
+def test_the_log_says_what_is_wrong_with_the_disk_once_and_when_it_is_over(
+    tmp_path: Path, a_writer: Callable[..., SegmentWriter], disk: Disk, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    writer = a_writer()
+    until("spares are made", lambda: len(writers_in(tmp_path)["w1"]) == 3)
+    for _ in range(2):
+        disk.full = True
+        for payload in numbered(100):
+            writer.append(Kind.REQUEST_DATA, 1, 1, payload)
+        until("the error is known", lambda: writer.error is not None)
+        assert writer.is_refused is (writer.waiting_bytes > 0)
+        writer._wanted.set()
+        disk.full = False
+        until("it is over", lambda: caplog.messages[-1:] == ["journal.resumed writer=w1"])
+        assert not writer.is_refused
+    assert [line.partition(" ")[0] for line in caplog.messages] == ["journal.refused", "journal.resumed"] * 2
+    assert "make room on the disk" in caplog.messages[0]

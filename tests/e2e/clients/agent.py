@@ -7,7 +7,7 @@ get it prints, too: an error's type, status and message. It runs in an environme
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import os
 import sys
@@ -37,7 +37,7 @@ def use(id: str, name: str, text: str) -> str:  # noqa: A002
 
 def system_prompt() -> str:
     """Return what differs from run to run: the moment, and whatever the test says is in this run's prompt."""
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
+    now = dt.datetime.now(dt.UTC).isoformat(timespec="microseconds")
     return f"You are exact. It is {now}.{os.environ.get('AGENT_PROMPT', '')}"
 
 
@@ -53,7 +53,8 @@ def run_openai(base_url: str, retries: int) -> None:
         {"role": "user", "content": QUESTION},
     ]
     for _ in range(MOST_ROUNDS):
-        text, calls = "", {}
+        text = ""
+        calls: dict[int, dict[str, str]] = {}
         stream = client.chat.completions.create(model="made", messages=messages, tools=tools, stream=True)
         for chunk in stream:
             delta = chunk.choices[0].delta

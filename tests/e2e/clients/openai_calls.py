@@ -6,6 +6,7 @@ response as an object, or the list of its events. It runs in an environment of i
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 import sys
@@ -15,16 +16,18 @@ from urllib.parse import parse_qsl, urlsplit
 import openai
 
 
+@functools.cache
+def client_of(base_url: str, query: str) -> openai.OpenAI:
+    return openai.OpenAI(base_url=base_url, api_key="k", default_query=dict(parse_qsl(query)), max_retries=0)
+
+
 def main() -> None:
     for call in json.load(sys.stdin):
         parts = urlsplit(call["url"])
         base_url, _, method = f"{parts.scheme}://{parts.netloc}{parts.path}".rpartition("/")
-        base_url = base_url.removesuffix("/chat")
-        with openai.OpenAI(
-            base_url=base_url, api_key="k", default_query=dict(parse_qsl(parts.query)), max_retries=0
-        ) as client:
-            resource = client.responses if method == "responses" else client.chat.completions
-            print(json.dumps(answer_of(resource, call["body"], streams=call["streams"])), flush=True)
+        client = client_of(base_url.removesuffix("/chat"), parts.query)
+        resource = client.responses if method == "responses" else client.chat.completions
+        print(json.dumps(answer_of(resource, call["body"], streams=call["streams"])), flush=True)
 
 
 def answer_of(resource: Any, body: dict[str, Any], *, streams: bool) -> Any:

@@ -1,0 +1,177 @@
+"""One session of the daemon: what was asked for, what it counts, and how it is described to whom.
+
+Pure but for a look at whether its cassette is there; the registry moves it through its life.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from addons.access import proxy_url
+from addons.errors import StartError
+from cassette.headerfilter import HeaderPolicy
+from cassette.model import Layout
+from cassette.recording import Recording
+from cassette.wire import HostField
+from proxy_cli.messages import SessionRequest
+
+_KEPT_COUNTERS = (
+    "exchanges",
+    "passed",
+    "tunnels",
+    "websockets",
+    "too_long",
+    "refused",
+    "failed",
+    "blocked",
+    "cut",
+)
+
+
+@dataclass(slots=True)
+class Session:
+    """One session that is open."""
+
+    request: SessionRequest
+    directory: Path
+    records: bool
+    """Whether exchanges are recorded."""
+    replays: bool
+    """Whether requests are answered from the cassette."""
+    port: int = 0
+    closing: bool = False
+    gone_writers: list[str] = field(default_factory=list)
+    before: dict[str, int] = field(default_factory=dict)
+    """What dead workers had counted, as last seen."""
+    traffic: dict[str, Any] = field(default_factory=dict)
+    written: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def has_cassette(self) -> bool:
+        """Whether it has to do with a cassette at all."""
+        return self.records or self.replays
+
+    def worker_spec(self, port: int) -> dict[str, Any]:
+        """Return what a worker has to know, in plain JSON types."""
+        request = self.request
+        return {
+            "name": request.name,
+            "directory": str(self.directory) if self.records else None,
+            "port": port,
+            "headers": request.headers,
+            "hosts": request.hosts,
+            "never_decrypt": request.never_decrypt,
+            "max_body": request.max_body,
+            "trusted_ca": request.trusted_ca,
+            "connect_to": request.connect_to,
+            # Sealed, a session has no use for a way to the upstreams.
+            "upstream_proxy": request.upstream_proxy if self.records or not self.replays else None,
+            "replay": self._replay(),
+            "blocks": request.on_record_failure == "block",
+            "listen": request.listen,
+            "login": request.login,
+        }
+
+    def _replay(self) -> dict[str, Any] | None:
+        if not self.replays:
+            return None
+        # A session that records what it has no answer for has to reach the upstreams.
+        return self.request.replay | {
+            "cassette": str(self.request.cassette),
+            "sealed": not self.records,
+        }
+
+    def description(self) -> Recording:
+        """Return what the scribe has to know."""
+        request = self.request
+        return Recording(
+            request.name,
+            request.cassette,
+            Layout(request.layout),
+            HostField(request.host_field),
+            HeaderPolicy.from_json(request.headers),
+            request.max_body,
+        )
+
+    def add_traffic(self, counted: dict[str, Any]) -> None:
+        """Take over what the worker counted, on top of what dead ones had."""
+        before = self.before
+        self.traffic = counted | {name: counted.get(name, 0) + count for name, count in before.items()}
+
+    def keep_counted(self) -> None:
+        """Keep what a worker had counted, as last seen, now that it is dead."""
+        self.before = {name: count for name, count in self.traffic.items() if name in _KEPT_COUNTERS}
+
+    def status(self) -> dict[str, Any]:
+        """Return a session's status as `status --json` shows it."""
+        traffic, written = self.traffic, self.written
+        failed = traffic.get("failed", 0) + written.get("failed", 0)
+        return {
+            "name": self.request.name,
+            "mode": self.request.mode,
+            "port": self.port,
+            "proxy": proxy_url(self.request.listen, self.port),
+            "listen": self.request.listen,
+            "cassette": str(self.request.cassette) if self.has_cassette else None,
+            "records": self.records,
+            "replays": self.replays,
+            "interactions": written.get("interactions", 0),
+            "interrupted": written.get("interrupted", 0),
+            **({key: traffic.get(key, 0) for key in ("hits", "misses", "unused")} if self.replays else {}),
+            **({"miss_messages": traffic.get("miss_messages", [])} if self.replays else {}),
+            "in_flight": traffic.get("in_flight", 0),
+            "passed": traffic.get("passed", 0),
+            "tunnels": traffic.get("tunnels", 0),
+            "cut": traffic.get("cut", 0),
+            "not_recorded": {
+                "websockets": traffic.get("websockets", 0),
+                "too_long": traffic.get("too_long", 0),
+                "refused": traffic.get("refused", 0),
+                "failed": failed,
+                "blocked": traffic.get("blocked", 0),
+            },
+            "failure": traffic.get("failure", ""),
+            "journal_lag_bytes": max(0, traffic.get("journal_bytes", 0) - written.get("read_bytes", 0)),
+            "problem": written.get("problem") or traffic.get("problem") or "",
+        }
+
+
+def what_to_do(request: SessionRequest) -> tuple[bool, bool]:
+    """Return whether a session records and whether it replays; go-vcr's modes.
+
+    Raises StartError when there is no cassette to replay.
+    """
+    there = request.cassette.exists()
+    match request.mode:
+        case "passthrough":
+            return False, False
+        case "replay-only":
+            if not there:
+                raise StartError(
+                    f"{request.cassette}: there is no cassette to replay; record it first: --mode record-only"
+                )
+            return False, True
+        case "record-once":
+            return not there, there
+        case "replay-with-new-episodes":
+            return True, there
+        case _:
+            return True, False
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process runs."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    try:
+        # One that has ended but was not waited for is dead all the same (proc_pid_stat(5); macOS has no /proc).
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return True
