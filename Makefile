@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check format e2e bench soak kill wheel clean
+.PHONY: demo test check format e2e bench fuzz soak kill wheel clean
 
 demo: $(READY)
 	$(BIN)/wiretape demo
@@ -35,6 +35,11 @@ soak: $(READY)
 
 kill: $(READY)
 	WIRETAPE_KILLS=200 $(BIN)/python -m pytest tests/e2e/test_kill.py -n auto
+
+# Guided by coverage once atheris is installed; SECONDS chooses for how long.
+fuzz: SECONDS ?= 60
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz.loader --seconds $(SECONDS)
 
 wheel: $(READY)
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

@@ -5,14 +5,13 @@
 Bodies are not copied about: a small one is kept as it came, of a large one only where it lies in the journal
 (`Span`). `Draft.exchange` puts it together when the exchange is written.
 
-An exchange under way holds the segments that have records of it, and no others: a stream that stays open for
-hours does not keep what others have said meanwhile.
+An exchange under way needs the segments that have records of it, and no others, and of those its records only.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from cassette import journal
@@ -47,6 +46,15 @@ class Body:
         self.size += len(payload)
         self.pieces.append(bytes(payload) if self.size <= INLINE_BYTES else span)
 
+    def move(self, segment: int, moved: Mapping[int, int]) -> None:
+        """Take note of where payloads of a segment lie now."""
+        self.pieces = [
+            Span(segment, moved[piece.at], piece.size)
+            if isinstance(piece, Span) and piece.segment == segment
+            else piece
+            for piece in self.pieces
+        ]
+
     def join(self, read: ReadSpan) -> bytes:
         """Return the whole body."""
         if len(self.pieces) == 1 and isinstance(self.pieces[0], bytes):
@@ -62,8 +70,6 @@ class Draft:
     """An exchange that is under way."""
 
     number: int
-    segments: list[int]
-    """Those with records of this exchange, in order: it needs them until it is written."""
     request: RequestHead
     started_at_ns: int
     request_body: Body = field(default_factory=Body)
@@ -76,6 +82,8 @@ class Draft:
     response_ended: bool = False
     outcome: Outcome = Outcome.COMPLETE
     reason: str = ""
+    segments: list[int] = field(default_factory=list)
+    """Known at the end: those with records of this exchange, in order. It needs them until it is written."""
 
     def exchange(self, read: ReadSpan) -> Exchange:
         """Put the exchange together, bodies included."""
@@ -117,17 +125,30 @@ class Assembler:
     def __init__(self) -> None:
         self._drafts: dict[int, Draft] = {}
         self._partial: dict[tuple[int, int], bytearray] = {}
-        self._segments: dict[int, list[int]] = {}
-        """Of every exchange whose head began, the segments with records of it."""
-        self._holders: Counter[int] = Counter()
+        self._segments: dict[int, dict[int, int]] = {}
+        """Of every exchange whose head began, the segments with records of it, and how many bytes those are."""
+        self._needed: Counter[int] = Counter()
+        self.released = 0
+        """Grows when exchanges come to need less."""
 
     def __len__(self) -> int:
         """Return how many exchanges are under way."""
         return len(self._drafts)
 
-    def holds(self, segment: int) -> bool:
-        """Tell whether an exchange under way has records in a segment."""
-        return self._holders[segment] > 0
+    def needs(self, segment: int) -> int:
+        """Return how many bytes of a segment are records of exchanges under way."""
+        return self._needed[segment]
+
+    def is_under_way(self, number: int) -> bool:
+        """Tell whether the records of an exchange are needed."""
+        return number in self._segments
+
+    def move(self, segment: int, moved: Mapping[int, int]) -> None:
+        """Take note that a segment was written anew: by old place, where the payloads that are needed lie now."""
+        for draft in self._drafts.values():
+            if segment in self._segments[draft.number]:
+                draft.request_body.move(segment, moved)
+                draft.response_body.move(segment, moved)
 
     def feed(self, record: Record, segment: int, payload_at: int) -> Finished | Dropped | None:
         """Take one record; return what it finished, if it finished something."""
@@ -156,28 +177,29 @@ class Assembler:
         if held is None:
             if record.kind != Kind.REQUEST_HEAD:
                 return False
-            held = self._segments[record.exchange] = []
-        if not held or held[-1] != segment:
-            held.append(segment)
-            self._holders[segment] += 1
+            held = self._segments[record.exchange] = {}
+        size = journal.record_bytes(len(record.payload))
+        held[segment] = held.get(segment, 0) + size
+        self._needed[segment] += size
         return True
 
     def _release(self, number: int) -> list[int]:
         """Need no more of an exchange; return the segments that had records of it."""
-        held = self._segments.pop(number, [])
-        for segment in held:
-            self._holders[segment] -= 1
-            if not self._holders[segment]:
-                del self._holders[segment]
+        held = self._segments.pop(number, {})
+        self.released += 1
+        for segment, size in held.items():
+            self._needed[segment] -= size
+            if not self._needed[segment]:
+                del self._needed[segment]
         for key in [key for key in self._partial if key[0] == number]:
             del self._partial[key]
-        return held
+        return list(held)
 
     def _take(self, record: Record, payload: bytes) -> Finished | Dropped | None:
         number = record.exchange
         if record.kind == Kind.REQUEST_HEAD:
             head = journal.decode_request_head(payload)
-            self._drafts[number] = Draft(number, self._segments[number], head, record.at_ns)
+            self._drafts[number] = Draft(number, head, record.at_ns)
             return None
         if record.kind == Kind.DROPPED:
             self._drafts.pop(number, None)
@@ -212,7 +234,7 @@ class Assembler:
 
     def _finish(self, draft: Draft, outcome: Outcome, reason: str) -> Finished:
         del self._drafts[draft.number]
-        self._release(draft.number)
+        draft.segments = self._release(draft.number)
         draft.outcome, draft.reason = outcome, reason
         return Finished(draft)
 
@@ -223,4 +245,5 @@ class Assembler:
             yield self._finish(draft, Outcome.COMPLETE if done else outcome, "" if done else reason)
         self._partial.clear()
         self._segments.clear()
-        self._holders.clear()
+        self._needed.clear()
+        self.released += 1

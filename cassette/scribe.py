@@ -16,7 +16,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from cassette.errors import CassetteError, JournalCorruptError, StoreError
@@ -25,6 +25,7 @@ from cassette.files import as_store_error
 from cassette.journal import Kind, Record
 from cassette.lifecycle import Assembler, Draft, Dropped, Finished, Span
 from cassette.recording import Recording
+from cassette.retention import Retention
 from cassette.segment_reader import PayloadFile, SegmentReader
 from cassette.segments import is_being_written, segment_path, writers_in
 from cassette.session_files import SessionFiles, delete_session
@@ -75,10 +76,7 @@ class _Writer:
     reader: SegmentReader
     assembler: Assembler
     payloads: PayloadFile
-    kept: list[int]
-    """The segments that were read and still exist, in order."""
-    unwritten: dict[int, int] = field(default_factory=dict)
-    """Exchanges that ended unwritten in another segment than they began in: number to the segment of the end."""
+    retention: Retention
 
     def close(self) -> None:
         self.reader.close()
@@ -168,7 +166,7 @@ class SessionScribe:
             else:
                 if name in self._gone:
                     self._retire(name)
-        self._delete_done()
+        self._give_back()
         return busy
 
     def _look_for_writers(self) -> None:
@@ -180,15 +178,15 @@ class SessionScribe:
             if name not in self._writers:
                 reader = SegmentReader(self.directory, name, self._settled.segments_of(name))
                 payloads = PayloadFile(self.directory, name)
-                self._writers[name] = _Writer(reader, Assembler(), payloads, [])
+                retention = Retention(self.directory, name, self._settled)
+                self._writers[name] = _Writer(reader, Assembler(), payloads, retention)
         # The clock of a file system is coarse: what comes within the same tick does not show.
         if time.time_ns() - changed_ns > _TICK_NS:
             self._looked_ns = changed_ns
 
     def _take(self, name: str, record: Record, segment: int, payload_at: int) -> None:
         writer = self._writers[name]
-        if not writer.kept or writer.kept[-1] != segment:
-            writer.kept.append(segment)
+        writer.retention.reads(segment)
         if record.kind == Kind.REQUEST_HEAD and self._is_done(name, record.exchange):
             return  # what else there is of it is then ignored, and keeps no segment
         assembler = writer.assembler
@@ -202,15 +200,10 @@ class SessionScribe:
             self._write_pending()
         elif isinstance(result, Dropped):
             self.counts.dropped += 1
-            self._ended_unwritten(name, result.number, result.segments)
+            writer.retention.ended_unwritten(result.number, result.segments)
 
     def _is_done(self, name: str, number: int) -> bool:
         return self._files.has(name, number) or self._settled.has(name, number)
-
-    def _ended_unwritten(self, name: str, number: int, segments: Sequence[int]) -> None:
-        """Keep in mind what a scribe that begins anew could take for cut off, were only its end deleted."""
-        if segments and segments[0] != segments[-1]:
-            self._writers[name].unwritten[number] = segments[-1]
 
     def writer_gone(self, name: str) -> None:
         """Say that a writer's process is dead: what it had under way is interrupted once its journal is read."""
@@ -241,7 +234,7 @@ class SessionScribe:
             self.recording.name, writer, number, exc if isinstance(exc, CassetteError) else type(exc).__name__,
         )  # fmt: skip
         self.counts.failed += 1
-        self._ended_unwritten(writer, number, segments)
+        self._writers[writer].retention.ended_unwritten(number, segments)
 
     def _write_pending(self) -> None:
         """Write in order what waits; raises CassetteError when the disk refuses, and it goes on waiting."""
@@ -268,33 +261,15 @@ class SessionScribe:
         del exchange
         self._files.append(writer, draft.number, interaction)
 
-    def _delete_done(self) -> None:
-        """Delete the segments of which no exchange under way has a record; the cassette is synced before.
+    def _give_back(self) -> None:
+        """Delete what is done of the journal; nothing waits to be written when this is called."""
+        for writer in self._writers.values():
+            if writer.retention.clean(writer.assembler, writer.reader.number, self._sync):
+                writer.payloads.close()
 
-        Nothing waits to be written when this is called.
-        """
-        synced = False
-        for name, writer in self._writers.items():
-            if not writer.kept or writer.kept[0] == writer.reader.number:
-                continue
-            needed = [n for n in writer.kept if n >= writer.reader.number or writer.assembler.holds(n)]
-            if len(needed) == len(writer.kept):
-                continue
-            if not synced:
-                self._files.sync()
-                synced = True
-            for number in sorted(set(writer.kept).difference(needed)):
-                self._delete_done_segment(name, writer, number)
-
-    def _delete_done_segment(self, name: str, writer: _Writer, number: int) -> None:
-        ended = [exchange for exchange, segment in writer.unwritten.items() if segment == number]
-        if writer.kept[0] != number:
-            self._settled.add(name, ended, number)
-            self._settled.sync()
-        self._delete_segment(name, number)
-        writer.kept.remove(number)
-        for exchange in ended:
-            del writer.unwritten[exchange]
+    def _sync(self) -> None:
+        self._files.sync()
+        self._settled.sync()
 
     def _delete_segment(self, name: str, number: int) -> None:
         path = segment_path(self.directory, name, number)

@@ -57,12 +57,14 @@ class Settled:
         """Return the writer's segments that were deleted; the set grows as more are."""
         return self._segments.setdefault(writer, set())
 
-    def add(self, writer: str, exchanges: Iterable[int], segment: int) -> None:
-        """Note that a segment is about to be deleted, and exchanges whose end is in it; raises StoreError.
+    def add(self, writer: str, exchanges: Iterable[int], segment: int | None = None) -> None:
+        """Note exchanges whose end is about to be deleted, and the segment if all of it is; raises StoreError.
 
         The list is then as it was, and the call can be made again.
         """
-        entries = [(writer, "exchange", number) for number in exchanges] + [(writer, "segment", segment)]
+        entries = [(writer, "exchange", number) for number in exchanges]
+        if segment is not None:
+            entries.append((writer, "segment", segment))
         lines = b"".join(json.dumps(entry).encode() + b"\n" for entry in entries)
         with as_store_error("note what is done of the journal", self.path):
             if self._handle < 0:

@@ -67,7 +67,9 @@ def _create(path: Path, layout: Layout, *, append: bool, overwrite: bool) -> tup
         return 0, len(emitter.EMPTY_DOCUMENT)
     with as_store_error("open the cassette", path):
         if path.is_symlink() and path.lstat().st_uid not in (0, os.geteuid()):
-            raise StoreError("is a symlink of another user; remove it or choose another --cassette", path=path)
+            raise StoreError(
+                "is a symlink of another user; remove it or choose another --cassette", path=path
+            )
         if path.is_symlink() and not path.exists():
             raise StoreError("is a symlink to nothing; remove it or choose another --cassette", path=path)
         if not stat.S_ISREG(path.stat().st_mode):

@@ -33,8 +33,16 @@ from addons.compat.http1 import frame_requests
 from addons.compat.informational import forward_informational
 from addons.compat.reading import hold_reading
 from addons.compat.refusing import answer_refused, refuse
-from addons.compat.streams import BLAME, ERROR_HEADER, own_response, patch_streams, was_reached, without_quotes
+from addons.compat.streams import (
+    BLAME,
+    ERROR_HEADER,
+    own_response,
+    patch_streams,
+    was_reached,
+    without_quotes,
+)
 from addons.compat.tunnels import close_by_halves, tunnel_layer
+from addons.compat.unread import bound_unread
 
 __all__ = [
     "BLAME",
@@ -75,6 +83,7 @@ _PATCHES = (
     ("interim responses", forward_informational),
     ("streams that outlive a GOAWAY", survive_goaway),
     ("heads of a bounded length", bound_heads),
+    ("clients that do not read their answers wait", bound_unread),
     ("who is refused is told so", answer_refused),
     ("tunnels of which one direction has ended", close_by_halves),
 )

@@ -23,7 +23,7 @@ Commands = Generator[commands.Command, Any, Any]
 BLAME = "wiretape.blame"
 """Key in a flow's metadata: whose fault the end was, `client`, `upstream` or `proxy`."""
 _LONGEST_MESSAGE = 300
-_QUOTED = re.compile(r"\[?\bb?(?:'.*|\".*)", re.DOTALL)
+_QUOTED = re.compile(r"(?:\[?\bb['\"]|(?<=: )['\"]).*", re.DOTALL)
 """From the first quote on, to the end: what is quoted may hold quotes itself, and it may be cut short."""
 ERROR_HEADER = "Wiretape-Error"
 """Marks a response as the proxy's own."""

@@ -102,7 +102,11 @@ class Client:
 
     async def ask(self, path: bytes) -> tuple[int, list[tuple[int, bytes]]]:
         """Send a request; return when it was sent and all that was read, with times. Monotonic nanoseconds."""
-        self._writer.write(_REQUEST % path)
+        return await self.send(_REQUEST % path)
+
+    async def send(self, request: bytes) -> tuple[int, list[tuple[int, bytes]]]:
+        """Do the same for a request that is written out; the answer must come chunked."""
+        self._writer.write(request)
         sent_ns = time.monotonic_ns()
         reads: list[tuple[int, bytes]] = []
         tail = b""

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from addons.child import Child
 from cassette.headerfilter import HeaderPolicy
@@ -46,20 +47,25 @@ def _worker(ca: CaPaths, upstream: Upstream) -> Iterator[Session]:
         child.close(10)
 
 
+def _common_name(name: Any) -> str:
+    """Return it out of what `ssl` makes of a name: tuples of tuples of pairs."""
+    return str(dict(pair for part in name for pair in part)["commonName"])
+
+
 def _signer(session: Session) -> str:
     sock = tunnel(session, HOST)
     certificate = sock.getpeercert()
     assert Http1(sock).ask("GET", "/v1/models").status == 200
     sock.close()
     assert certificate is not None
-    return str(dict(pair for ((*pair,),) in certificate["issuer"])["commonName"])  # type: ignore[misc, union-attr]
+    return _common_name(certificate["issuer"])
 
 
 def _name(ca: CaPaths) -> str:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     pem = ca.key_file.read_text()
     context.load_verify_locations(cadata=pem[pem.index("-----BEGIN CERTIFICATE") :])
-    return str(dict(pair for ((*pair,),) in context.get_ca_certs()[0]["subject"])["commonName"])  # type: ignore[misc, union-attr]
+    return _common_name(context.get_ca_certs()[0]["subject"])
 
 
 def test_proxy_signs_with_the_next_ca_when_the_old_one_is_about_to_expire(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import resource
 import socket
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -74,8 +75,14 @@ def few_descriptors() -> Iterator[None]:
 
 
 def test_two_thousand_connections_that_come_and_go_leave_nothing_behind(few_descriptors: None) -> None:
-    gate = Gate("the clients to leave")
-    with Upstream(_first_and_wait(gate), alpn=HTTP_1_ONLY) as upstream:
+    left = threading.Event()
+
+    def script(received: Received, reply: Reply) -> None:
+        reply.head(200, [("Content-Type", "text/event-stream")])
+        reply.data(b"data: first\n\n")
+        left.wait()
+
+    with Upstream(script, alpn=HTTP_1_ONLY) as upstream:
         where = f"127.0.0.1:{upstream.port}"
         with WorkerAlone(upstream.connect_to(HOST), hosts=[where]) as worker:
             hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -93,7 +100,7 @@ def test_two_thousand_connections_that_come_and_go_leave_nothing_behind(few_desc
             until("their descriptors gone", lambda: worker.look()["descriptors"] <= before["descriptors"])
             assert worker.counts()["in_flight"] == 0
             assert worker.resident_bytes - memory < 8 << 20  # 4 KB for each connection would be too much
-            gate.open()
+            left.set()
 
 
 def _crowd(worker: WorkerAlone, where: str, count: int) -> None:

@@ -24,7 +24,7 @@ from tests.support.waiting import until
 from tests.support.worker_alone import WorkerAlone
 
 HOST = "api.openai.com"
-LARGE = 96 << 20
+LARGE = 64 << 20
 UPLOAD = 32 << 20
 BLOCK = b"x" * 65536
 MOST = 32 << 20
@@ -85,7 +85,7 @@ def test_stalled_http2_stream_makes_its_upstream_wait_and_leaves_the_others_alon
         assert sender.sent < MOST
         assert worker.resident_bytes - before < MOST
         client.acknowledge()
-        client.until(lambda: client.has_ended(large))
+        client.until(lambda: client.has_ended(large), 60)
         assert client.received[large] == LARGE
 
 

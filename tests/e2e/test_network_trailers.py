@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import h2.events
 import pytest
+import yaml
 
 from tests.support.door import Door
 from tests.support.h2peer import EventClient
@@ -50,7 +51,10 @@ def test_http1_trailers_reach_the_client_and_the_connection_is_used_again(
         wiretape.close(session)
 
     assert upstream.connections == 1
-    assert [one.response_body for one in interactions(session.cassette.read_bytes())] == [b"body"] * 2
+    text = session.cassette.read_bytes()
+    assert [one.response_body for one in interactions(text)] == [b"body"] * 2
+    recorded = [item["response"]["trailer"] for item in yaml.safe_load(text)["interactions"]]
+    assert recorded == [{"X-Checksum": ["abc"], "X-Two": ["1", "2"]}] * 2
 
 
 def test_http2_trailers_reach_the_client(wiretape: InProcess) -> None:

@@ -120,10 +120,11 @@ def _events_of(one: Interaction) -> list[Any]:
 
 
 def _one_of_each_kind(interactions: tuple[Interaction, ...]) -> list[Interaction]:
-    """Choose the first interaction of each host and content type."""
-    chosen: dict[tuple[str, tuple[str, ...]], Interaction] = {}
+    """Choose the first interaction of each host, method of the API and content type."""
+    chosen: dict[tuple[str, bool, tuple[str, ...]], Interaction] = {}
     for one in interactions:
-        kind = one.request.url.split("/")[2], one.response.headers.get("Content-Type", ())
+        url = one.request.url.partition("?")[0]
+        kind = url.split("/")[2], url.endswith("/responses"), one.response.headers.get("Content-Type", ())
         chosen.setdefault(kind, one)
     return list(chosen.values())
 
@@ -153,7 +154,8 @@ def test_corpus_answers_curl(corpus: Replaying, curl: str, tmp_path: Path, proto
 
 @needs_shared
 def test_corpus_answers_the_openai_sdk(corpus: Replaying, sdk_python: Path, tmp_path: Path) -> None:
-    asked = [one for one in corpus.interactions if one.request.url.partition("?")[0].endswith(SDK_PATHS)]
+    kinds = _one_of_each_kind(corpus.interactions)
+    asked = [one for one in kinds if one.request.url.partition("?")[0].endswith(SDK_PATHS)]
     plan = [
         {"url": one.request.url, "body": json.loads(one.request.body), "streams": _is_stream(one)}
         for one in asked

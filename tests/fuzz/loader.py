@@ -3,7 +3,8 @@
     python -m tests.fuzz.loader [FOLDER] [--seconds N] [--seed N]
 
 Guided by coverage where atheris is installed (`pip install atheris`), else a plain loop of mutations, which keeps
-what brought a new message. FOLDER holds further inputs to begin with; what fails is written there, or here.
+what brought a new message. FOLDER holds further inputs to begin with; what fails is written there, or
+to build/fuzz.
 """
 
 from __future__ import annotations
@@ -240,13 +241,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--seed", type=int, default=time.time_ns())
     options = parser.parse_args()
+    folder = options.folder or Path("build/fuzz")
     try:
         atheris = importlib.import_module("atheris")
     except ImportError:
         pass
     else:
-        folder = options.folder or Path("fuzz-corpus")
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         for data in seeds():
             (folder / sha256(data).hexdigest()[:16]).write_bytes(data)
         _guided(
@@ -259,7 +260,8 @@ def main() -> None:
         number, heard = run(seeds(options.folder), options.seed, lambda _number: time.monotonic() < until)
     except Exception as error:
         data = error.failed_input  # type: ignore[attr-defined]
-        path = (options.folder or Path()) / f"failed-{sha256(data).hexdigest()[:16]}.yaml"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"failed-{sha256(data).hexdigest()[:16]}.yaml"
         path.write_bytes(data)
         sys.exit(f"seed {options.seed}: {type(error).__name__}: {error}; the input is in {path}")
     print(f"{number} inputs, {heard} different messages, nothing found (seed {options.seed})")

@@ -237,7 +237,10 @@ def test_recorded_times_count_only_when_they_are_asked_for() -> None:
         ),
         ("session: {layout: null}", "session.layout: expected charm or go-vcr, not nothing"),
         ("session: {host_field: 1}", "session.host_field: expected empty or url, not 1"),
-        ("session: {on_record_failure: stop}", "session.on_record_failure: expected pass or block, not 'stop'"),
+        (
+            "session: {on_record_failure: stop}",
+            "session.on_record_failure: expected pass or block, not 'stop'",
+        ),
         ("daemon: {log_level: loud}", "daemon.log_level: expected debug, info, warning or error, not 'loud'"),
         ("hosts: api.example.com", "hosts: expected a list; for example hosts: [api.example.com]"),
         ("hosts: [1]", "hosts: expected a host or a pattern of hosts, not 1"),

@@ -14,7 +14,8 @@ STOREYS = ("cassette", "addons", "proxy_cli")
 ALLOWED_IN = {"mitmproxy": "addons", "click": "proxy_cli"}
 """Libraries that one storey alone may know."""
 IO_MODULES = {
-    "files", "ledger", "recording", "scribe", "scribe_process", "segment_reader", "segments", "session_files", "settled",
+    "files", "ledger", "recording", "retention",
+    "scribe", "scribe_process", "segment_reader", "segments", "session_files", "settled",
     "store",
 }  # fmt: skip
 """The modules of cassette that touch files and processes; all others are pure."""

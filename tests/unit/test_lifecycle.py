@@ -157,7 +157,7 @@ def test_giving_up_ends_what_is_under_way() -> None:
 
 
 def held(assembler: Assembler) -> list[int]:
-    return [segment for segment in range(20) if assembler.holds(segment)]
+    return [segment for segment in range(20) if assembler.needs(segment)]
 
 
 def put_in(assembler: Assembler, segment: int, *records: tuple[Kind, int, int, bytes]) -> None:

@@ -16,13 +16,14 @@ from typing import Any
 
 import pytest
 
-from cassette import codec, lifecycle, segment_reader, store, wire
+from cassette import codec, lifecycle, retention, segment_reader, store, wire
 from cassette import scribe as scribe_module
 from cassette.emitter import EMPTY_DOCUMENT
 from cassette.errors import JournalCorruptError, StoreError
 from cassette.exchange import Outcome
 from cassette.files import make_private_folder
 from cassette.journal import Kind
+from cassette.lifecycle import INLINE_BYTES
 from cassette.model import Layout
 from cassette.scribe import BusyError, SessionScribe, recover
 from cassette.segments import SegmentWriter, segment_path
@@ -331,6 +332,7 @@ def test_a_scribe_taken_over_after_its_segments_were_deleted_goes_on_behind_them
     takes = tuple(Take(number, (b"x" * 900,)) for number in range(1, 40))
     with contextlib.closing(session.writer(segment_bytes=SMALL)) as writer:
         put(writer, takes[:30])
+        until("there is room", lambda: not writer.waiting_bytes)
         scribe = session.scribe()
         read_all(scribe)
         abandon(scribe)
@@ -389,6 +391,7 @@ def test_segments_are_deleted_once_all_of_them_is_written(session: Session) -> N
     ):
         for take in takes:
             put(writer, [take])
+            until("there is room", lambda: not writer.waiting_bytes)
             read_all(scribe)
             assert len(session.segments()) <= 5
     assert session.cassette.read_bytes() == cassette_of(takes)
@@ -635,6 +638,57 @@ def test_an_open_stream_keeps_only_what_it_needs_of_the_journal(session: Session
     assert session.cassette.read_bytes() == cassette_of([*others, stream])
 
 
+@pytest.mark.parametrize("begins_anew", [False, True])
+def test_a_stream_that_says_a_little_now_and_then_keeps_little_of_the_journal(
+    session: Session, begins_anew: bool
+) -> None:
+    pieces = tuple(b"%d " % number * 500 for number in range(100, 200))
+    stream = Take(1, pieces)
+    others = [Take(number, (b"x" * 9000,) * 3) for number in range(2, len(pieces) + 2)]
+    assert len(b"".join(pieces)) > 2 * INLINE_BYTES
+    records = deque(stream.records())
+    with contextlib.closing(session.writer(segment_bytes=1 << 15)) as writer:
+        scribe = session.scribe()
+        for other in others:
+            writer.append(*records.popleft())
+            put(writer, [other])
+            until("there is room", lambda: not writer.waiting_bytes)
+            read_all(scribe)
+            if begins_anew:
+                abandon(scribe)
+                scribe = session.scribe()
+                read_all(scribe)
+        on_disk = sum(path.stat().st_size for path in session.directory.glob("*.seg"))
+        assert on_disk < len(b"".join(pieces)) + 10 * (1 << 15)
+        while records:
+            writer.append(*records.popleft())
+        read_all(scribe)
+        abandon(scribe)
+
+    assert session.cassette.read_bytes() == cassette_of([*others, stream])
+
+
+def test_a_full_disk_that_has_no_room_to_shorten_the_journal_stops_nothing_else(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream, *others = [Take(number, (b"x" * 900,) * 3) for number in range(1, 61)]
+
+    def full(*_: object) -> None:
+        raise StoreError("cannot write: No space left on device")
+
+    with contextlib.closing(session.writer(segment_bytes=SMALL)) as writer:
+        put(writer, [stream], ended=False)
+        with contextlib.closing(session.scribe()) as scribe:
+            scribe.step()
+            monkeypatch.setattr(retention, "write_private_file", full)
+            for other in others:
+                put(writer, [other])
+                until("there is room", lambda: not writer.waiting_bytes)
+                read_all(scribe)
+            assert scribe.counts.problem == ""
+    assert store.load(session.cassette).interactions[-1].request.url.endswith("/60")
+
+
 def test_a_scribe_that_begins_anew_finds_its_way_over_deleted_segments(session: Session) -> None:
     stream, *others = [Take(number, (b"x" * 900,) * 3) for number in range(1, 31)]
     whole = list(stream.records())
@@ -692,7 +746,7 @@ def test_killed_at_any_deletion_it_writes_everything_once(
     under_way = {take.number: deque(take.records()) for take in takes}
     in_order: list[Take] = []
     kills = 0
-    unlink, add = Path.unlink, Settled.add
+    unlink, rename, add = Path.unlink, Path.replace, Settled.add
 
     def killed(real: Any) -> Any:
         def maybe(*arguments: Any, **options: Any) -> None:
@@ -708,6 +762,7 @@ def test_killed_at_any_deletion_it_writes_everything_once(
         return maybe
 
     monkeypatch.setattr(Path, "unlink", killed(unlink))
+    monkeypatch.setattr(Path, "replace", killed(rename))
     monkeypatch.setattr(Settled, "add", killed(add))
     with contextlib.closing(session.writer(segment_bytes=SMALL)) as writer:
         scribe = session.scribe()

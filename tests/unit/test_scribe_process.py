@@ -268,10 +268,10 @@ def test_a_ping_is_answered_while_the_disk_is_waited_for(
     requests_end, requests = os.pipe()
     answers, answers_end = os.pipe()
     with (
-        open(requests_end) as asked,
-        open(requests, "w") as asking,
-        open(answers_end, "w") as telling,
-        open(answers) as told,
+        os.fdopen(requests_end) as asked,
+        os.fdopen(requests, "w") as asking,
+        os.fdopen(answers_end, "w") as telling,
+        os.fdopen(answers) as told,
     ):
         process = ScribeProcess(telling)
         threads = [

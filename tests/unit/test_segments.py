@@ -56,6 +56,11 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     return Disk(monkeypatch)
 
 
+def append_often(writer: SegmentWriter, exchange: int) -> None:
+    for _ in range(100):
+        writer.append(Kind.RESPONSE_DATA, exchange, 1, b"z" * 500)
+
+
 def payloads(directory: Path) -> list[bytes]:
     with contextlib.closing(SegmentReader(directory, "w1")) as reader:
         return [bytes(record.payload) for record, _, _ in reader.records()]
@@ -346,8 +351,7 @@ def test_what_waits_of_an_exchange_that_is_lost_makes_room_for_others(
     for kind, number in ((Kind.REQUEST_HEAD, 1), (Kind.REQUEST_HEAD, 2)):
         writer.append(kind, number, 1, b"{}")
     with pytest.raises(StoreError):
-        for _ in range(100):
-            writer.append(Kind.RESPONSE_DATA, 1, 1, b"z" * 500)
+        append_often(writer, 1)
     assert writer.waiting_bytes < 1000
     for _ in range(20):
         writer.append(Kind.RESPONSE_DATA, 2, 1, b"y" * 500)
@@ -371,8 +375,7 @@ def test_exchanges_of_which_the_disk_never_took_a_part_are_known_in_the_end(
         for _ in range(10):
             writer.append(Kind.RESPONSE_DATA, number, 1, b"z" * 500)
     with pytest.raises(StoreError):
-        for _ in range(100):
-            writer.append(Kind.RESPONSE_DATA, 5, 1, b"z" * 500)
+        append_often(writer, 5)
     writer.close()
 
     assert 1 not in writer.lost_exchanges

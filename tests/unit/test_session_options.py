@@ -79,6 +79,33 @@ def test_every_option_arrives(empty_folder: Path) -> None:
         assert "X-Mine" in request["headers"][side]["keep"]
 
 
+def test_listener_of_others_arrives_with_its_login(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (_request()["listen"], _request()["login"]) == ("127.0.0.1", None)
+    request = _request("--listen=0.0.0.0", "--proxy-auth=me:wo:rd")
+    assert (request["listen"], request["login"]) == ("0.0.0.0", "me:wo:rd")
+    monkeypatch.setenv("WIRETAPE_PROXY_AUTH", "you:word")
+    assert _request("--listen=[::]")["login"] == "you:word"
+
+
+def test_listener_of_others_without_a_login_is_refused(empty_folder: Path) -> None:
+    (empty_folder / "wiretape.yaml").write_text("session: {listen: 192.0.2.7}\n")
+    with pytest.raises(ConfigError, match=r"192\.0\.2\.7.*WIRETAPE_PROXY_AUTH"):
+        resolve(_parse())
+
+
+def test_login_that_is_none_is_refused_without_being_shown() -> None:
+    with pytest.raises(ConfigError, match="--proxy-auth") as caught:
+        resolve(_parse("--proxy-auth=secretword"))
+    assert "secretword" not in str(caught.value)
+
+
+def test_login_is_in_no_repr() -> None:
+    options = _parse("--proxy-auth=me:secretword")
+    settings = resolve(options)
+    request = session_request("chat", options, settings, Path("/roots.pem"), default_cassette="chat")
+    assert "secretword" not in repr(settings) + repr(request)
+
+
 def test_keep_all_headers_keeps_both_sides() -> None:
     headers = _request("--keep-all-headers")["headers"]
     assert "*" in headers["request"]["keep"]
