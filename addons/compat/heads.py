@@ -1,7 +1,7 @@
 """Bounds for what HTTP/1 has to be read in one piece: heads, the sizes of chunks, trailers.
 
-mitmproxy collects them without a limit (layers/http/_http1.py: "FIXME: protect against header size DoS", twice). On
-HTTP/2 the library refuses header lists over 64 KiB.
+mitmproxy collects them without a limit, as two comments in its layers/http/_http1.py admit. On HTTP/2 the library
+refuses header lists over 64 KiB.
 """
 
 from __future__ import annotations
