@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Most tests wait for processes and sockets rather than compute.
+JOBS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 
 .PHONY: demo test check format e2e bench fuzz soak kill wheel clean
 
@@ -12,20 +14,20 @@ demo: $(READY)
 	$(BIN)/wiretape demo
 
 test: $(READY)
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n $(JOBS)
 
 check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest tests/unit tests/property -n auto -q
+	$(BIN)/python -m pytest tests/unit tests/property -n $(JOBS) -q
 
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 e2e: $(READY)
-	$(BIN)/python -m pytest tests/e2e tests/interop -n auto
+	$(BIN)/python -m pytest tests/e2e tests/interop -n $(JOBS)
 
 bench: $(READY)
 	$(BIN)/python -m tests.bench.memory
@@ -34,7 +36,7 @@ soak: $(READY)
 	$(BIN)/python -m tests.bench.soak --minutes 10
 
 kill: $(READY)
-	WIRETAPE_KILLS=200 $(BIN)/python -m pytest tests/e2e/test_kill.py -n auto
+	WIRETAPE_KILLS=200 $(BIN)/python -m pytest tests/e2e/test_kill.py -n $(JOBS)
 
 # Guided by coverage once atheris is installed; SECONDS chooses for how long.
 fuzz: SECONDS ?= 60
