@@ -22,11 +22,12 @@ def plugin_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wiretape]:
 
 @pytest.fixture
 def project(pytester: pytest.Pytester, plugin_home: Wiretape, monkeypatch: pytest.MonkeyPatch) -> Project:
+    for name, value in plugin_home.environment.items():
+        monkeypatch.setenv(name, value)
+    # Afterwards: the command's environment is a copy of this one, a CI's included.
     for name in ("CI", "PYTEST_XDIST_WORKER", "PYTEST_ADDOPTS", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
-    for name, value in plugin_home.environment.items():
-        monkeypatch.setenv(name, value)
     return Project(pytester)
 
 
