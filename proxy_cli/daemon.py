@@ -160,6 +160,7 @@ class Daemon:
             "version": __version__,
             "uptime_seconds": round(time.time() - self._started_at, 1),
             "home": str(self._places.home),
+            "socket": str(self._places.socket),
             "log": str(self._places.log),
             **{f"{name}_pid": pid for name, pid in self._registry.pids().items()},
         }

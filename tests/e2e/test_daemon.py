@@ -166,6 +166,7 @@ def test_control_api_answers_curl(shared: InProcess) -> None:
         return int(status), json.loads(text)
 
     status, answer = ask("GET", "/status")
+    assert answer["daemon"]["socket"] == str(shared.home / "control.sock")
     assert (status, [one["name"] for one in answer["sessions"]]) == (200, ["asked"])
     assert answer["daemon"]["pid"] == shared.daemon_pid()
     status, answer = ask("DELETE", "/sessions/nobody")
