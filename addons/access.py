@@ -20,6 +20,17 @@ _LOGIN = re.compile(r"[^\x00-\x1f\x7f:]+:[^\x00-\x1f\x7f]+")
 
 
 @dataclass(frozen=True, slots=True)
+class Address:
+    """Where something listens: a host and a port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
 class Login:
     """A name and a password that clients of a listener have to know. The password shows in no `repr`."""
 

@@ -55,6 +55,9 @@ class Engine:
         self._loopback = Loopback()
         opts = options.Options(confdir=str(ca_folder), mode=[])
         self._master = Master(opts)
+        recorder = Recorder(self.sessions)
+        self.measures = recorder.measures
+        """What came of exchanges, by router."""
         self._proxyserver = Proxyserver()
         # The order is the order of the hooks: ours decide before NextLayer and after nothing that changes a flow.
         self._master.addons.add(
@@ -65,7 +68,7 @@ class Engine:
             ProxyAuth(self.sessions),
             Replayer(self._player_of, self._loopback),
             Interceptor(self.sessions, self._loopback),
-            Recorder(self.sessions),
+            recorder,
             NextLayer(),
             SessionTls(self.sessions),
             Seal(self._player_of),

@@ -7,11 +7,12 @@ import itertools
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from addons.access import LOOPBACK, Login
+from addons.measures import Measures
 from addons.routing import ConnectTo, RouterTable, UpstreamProxy
 from cassette.errors import StoreError
 from cassette.exchange import Outcome
@@ -196,6 +197,11 @@ class LiveExchange:
     """An urlencoded request body, held until it is whole and its credentials can be redacted."""
     break_off: Callable[[], None] | None = None
     """Ends the client's connection, where the client must not have what is not recorded."""
+    router: str = ""
+    """The pattern that covers its host."""
+    measures: Measures | None = None
+    """Where its end is counted, once; None when it is not, or was."""
+    began_ns: int = field(default_factory=time.monotonic_ns)
 
     def put(self, kind: Kind, payload: bytes = b"") -> None:
         """Store one event; a failure ends the recording of this exchange, and of this one only."""
@@ -213,9 +219,21 @@ class LiveExchange:
 
     def _lost(self, where: str, error: Exception) -> None:
         self.closed = True
+        self.ended("failed")
         self.session.failed(where, error)
         if self.break_off is not None:
             self.break_off()
+
+    def answered(self) -> None:
+        """Count that the response began."""
+        if self.measures is not None:
+            self.measures.answered(self.router, (time.monotonic_ns() - self.began_ns) / 1e9)
+
+    def ended(self, outcome: str) -> None:
+        """Count how it ended; the first word holds."""
+        if self.measures is not None:
+            self.measures.ended(self.router, outcome, self.request_bytes, self.response_bytes)
+            self.measures = None
 
     def put_data(self, kind: Kind, data: bytes) -> None:
         """Store a piece of a body, or give the exchange up when that body gets too long."""
@@ -235,6 +253,8 @@ class LiveExchange:
         """Store the last event."""
         self.put(kind, payload)
         self.closed = True
+        if kind is Kind.DROPPED:
+            self.ended("dropped")
 
     def give_up(self, where: str, error: Exception) -> None:
         """Record no more of this exchange after an error of our own. Never raises."""

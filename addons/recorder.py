@@ -19,6 +19,7 @@ from mitmproxy.proxy import server_hooks
 
 from addons import compat, flows
 from addons.live import InFlight, LiveExchange, LiveSession
+from addons.measures import Measures
 from addons.sessions import Sessions
 from cassette import credentials, journal
 from cassette.exchange import Outcome, RequestHead, ResponseHead
@@ -51,6 +52,7 @@ class Recorder:
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
+        self.measures = Measures()
 
     def failed(self, where: str, subject: Any, error: Exception) -> None:
         """Count an error of our own; the exchange goes on unrecorded."""
@@ -93,6 +95,7 @@ class Recorder:
             return
         session.traffic.exchanges += 1
         exchange = LiveExchange(session, session.journal, next(session.numbers))
+        exchange.router, exchange.measures = str(router.pattern), self.measures
         if spec.blocks:
             exchange.break_off = functools.partial(_break_off, flow.client_conn)
         flow.metadata[_EXCHANGE] = exchange
@@ -129,6 +132,7 @@ class Recorder:
             exchange.put(Kind.REQUEST_END, journal.encode_trailers(flows.header_pairs(flow.request.trailers)))
             exchange.request_ended = True
             if exchange.response_ended:
+                exchange.ended("complete")
                 exchange.session.in_flight.pop(flow.id, None)
 
     @_guarded
@@ -141,6 +145,7 @@ class Recorder:
         if not isinstance(exchange, LiveExchange):
             return
         session = exchange.session
+        exchange.answered()
         if response.status_code == 101:
             session.traffic.websockets += 1
             session.tunnels.add(flow.client_conn.id)
@@ -163,12 +168,14 @@ class Recorder:
             if _is_unframed(flow.response) and compat.was_reset(flow.server_conn):
                 reason = f"after {exchange.response_bytes} bytes of body"
                 exchange.end(Kind.FAILED, journal.encode_failure(Outcome.UPSTREAM_RESET, reason))
+                exchange.ended(_word(Outcome.UPSTREAM_RESET))
             exchange.put(
                 Kind.RESPONSE_END, journal.encode_trailers(flows.header_pairs(flow.response.trailers))
             )
             exchange.response_ended = True
             if not (exchange.request_ended or exchange.closed):
                 return  # an upstream may answer before it has the whole request
+            exchange.ended("complete")
         self._landed(flow)
 
     @_guarded
@@ -181,6 +188,7 @@ class Recorder:
         outcome, reason = _outcome(flow, exchange)
         if outcome is None:
             exchange.session.traffic.refused += 1
+            exchange.ended("refused")
             _log.warning(
                 "exchange.refused session=%s exchange=%d host=%s reason=%s",
                 exchange.session.spec.name, exchange.number, flow.request.host, compat.without_quotes(reason),
@@ -188,6 +196,7 @@ class Recorder:
             exchange.end(Kind.DROPPED, b"answered by the proxy")
         else:
             exchange.end(Kind.FAILED, journal.encode_failure(outcome, reason))
+            exchange.ended(_word(outcome))
 
     @_guarded
     def websocket_message(self, flow: http.HTTPFlow) -> None:
@@ -216,6 +225,7 @@ class Recorder:
                         outcome, reason = Outcome.CRASHED, "mitmproxy failed; see the log"
                         session.failed("mitmproxy", RuntimeError())
                     flight.exchange.end(Kind.FAILED, journal.encode_failure(outcome, reason))
+                    flight.exchange.ended(_word(outcome))
 
     @_guarded
     def server_connected(self, data: server_hooks.ServerConnectionHookData) -> None:
@@ -247,6 +257,10 @@ def _outcome(flow: http.HTTPFlow, exchange: LiveExchange) -> tuple[Outcome | Non
     if broke or flow.response.http_version == "HTTP/2.0":
         return Outcome.UPSTREAM_RESET, f"after {exchange.response_bytes} bytes of body"
     return Outcome.TRUNCATED, f"after {exchange.response_bytes} bytes of body"
+
+
+def _word(outcome: Outcome) -> str:
+    return outcome.name.lower()
 
 
 def _break_off(client: Client) -> None:

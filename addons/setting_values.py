@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
-from addons.access import Login, parse_listen, parse_login
+from addons.access import Address, Login, parse_listen, parse_login
 from addons.errors import ConfigError
 from addons.routing import (
     ConnectTo,
@@ -218,6 +218,16 @@ def login(value: object) -> Login | None:
         return parse_login(value)
     except ConfigError as exc:
         raise ValueError(exc.message) from exc
+
+
+def address(value: object) -> Address | None:
+    """Read HOST:PORT, an IPv6 address in brackets; None is none."""
+    if value is None:
+        return None
+    host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
+    if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
+        raise ValueError(f"expected HOST:PORT, not {_shown(value)}")
+    return Address(host.removeprefix("[").removesuffix("]"), int(port))
 
 
 def certificates(value: object, base: Path) -> Path | None:

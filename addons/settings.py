@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from addons import setting_values
-from addons.access import Login, require_login
+from addons.access import Address, Login, require_login
 from addons.errors import ConfigError
 from addons.routing import ConnectTo, Router, RouterTable, UpstreamProxy, parse_host_pattern
 from cassette.headerfilter import HeaderPolicy, HeaderRules
@@ -94,6 +94,9 @@ class DaemonSettings:
 
     linger_seconds: float
     log_level: Literal["debug", "info", "warning", "error"]
+    log_format: Literal["text", "json"]
+    metrics: Address | None
+    """Where metrics and health are served over TCP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +203,8 @@ _SCHEMA: _Schema = {
     "daemon": {
         "linger_seconds": _Key(setting_values.seconds, "60"),
         "log_level": _Key(setting_values.one_of("debug", "info", "warning", "error"), "info"),
+        "log_format": _Key(setting_values.one_of("text", "json"), "json"),
+        "metrics": _Key(setting_values.address, "127.0.0.1:9464"),
     },
     "upstream": {
         "ca": _Key(setting_values.certificates, "corporate-ca.pem", is_path=True),
@@ -255,7 +260,7 @@ def build_settings(layers: Iterable[Layer]) -> Settings:
         ),
         replay=_replay(merged),
         limits=Limits(merged["limits", "max_body"], merged["limits", "drain_seconds"]),
-        daemon=DaemonSettings(merged["daemon", "linger_seconds"], merged["daemon", "log_level"]),
+        daemon=DaemonSettings(**{name: merged["daemon", name] for name in _SCHEMA["daemon"]}),  # type: ignore[union-attr]
         upstream=UpstreamSettings(
             merged["upstream", "ca"], merged["upstream", "proxy"], merged["upstream", "connect_to"]
         ),

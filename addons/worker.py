@@ -5,6 +5,8 @@ It is told what to do on its standard input; requests and answers are JSON lines
     {"id": 1, "do": "open", "session": {...}}                       answers {"port": 4711}
     {"id": 2, "do": "close", "name": N, "drain_seconds": 10}        answers with the session's counters
     {"id": 3, "do": "counts"}                                       {NAME: counters, ...}
+    {"id": 4, "do": "ping"}                                         {}
+    {"id": 5, "do": "measures"}                                     {ROUTER: counters, ...}
 
 The end of the input is the end of the parent: the worker then cuts what is left and ends. The log goes to
 standard error; it holds hosts and numbers, never headers or bodies.
@@ -75,6 +77,10 @@ class Worker:
                 return session.status()
             case "counts":
                 return {session.spec.name: session.status() for session in self._engine.sessions}
+            case "ping":
+                return {}
+            case "measures":
+                return self._engine.measures.to_json()
             case unknown:
                 raise ControlError(f"the worker does not know the request {unknown!r}")
 

@@ -18,6 +18,7 @@ from proxy_cli.cassette_commands import ls, show, verify
 from proxy_cli.control import Control, GoneError
 from proxy_cli.diff_command import diff
 from proxy_cli.places import Places
+from proxy_cli.service_commands import service
 from proxy_cli.session_options import session_options
 from proxy_cli.variables import hints
 
@@ -86,8 +87,9 @@ def run(command: tuple[str, ...], name: str | None, **options: Any) -> None:
 @main.command()
 @click.argument("name", default=_DEFAULT_NAME)
 @session_options
+@click.option("--foreground", is_flag=True, help="Stay until Ctrl-C or SIGTERM, then stop the session.")
 @click.option("--json", "as_json", is_flag=True, help="Print the session as JSON.")
-def start(name: str, as_json: bool, **options: Any) -> None:
+def start(name: str, as_json: bool, foreground: bool, **options: Any) -> None:
     """Open a session; starts the daemon when none runs; prints how to use it.
 
     \b
@@ -95,10 +97,21 @@ def start(name: str, as_json: bool, **options: Any) -> None:
     wiretape start chat --cassette tests/chat.yaml --port 8899
     eval "$(wiretape env chat)"
     """  # noqa: D301
+    from proxy_cli.foreground import stay, until_signal  # noqa: PLC0415
     from proxy_cli.opening import open_session  # noqa: PLC0415 - brings ssl
 
-    session = open_session(_control(), name, options, default_cassette=name).status
-    click.echo(json.dumps(session) if as_json else render.started(session))
+    control = _control()
+    if not foreground:
+        session = open_session(control, name, options, default_cassette=name).status
+        click.echo(json.dumps(session) if as_json else render.started(session))
+        return
+    with until_signal() as ended:
+        owner = os.getpid()
+        session = open_session(control, name, options, default_cassette=name, owner_pid=owner).status
+        click.echo(json.dumps(session) if as_json else render.started(session))
+        summary = stay(control, name, ended)
+    if summary is not None:
+        _finish([summary], as_json)
 
 
 @main.command()
@@ -121,7 +134,10 @@ def stop(name: str | None, stop_all: bool, drain_seconds: float | None, as_json:
     if not open_names and not control.is_running():
         raise ControlError("no daemon is running; start one with: wiretape start")
     names = open_names if stop_all else [_choose(name, open_names)]
-    summaries = [control.close(one, drain_seconds) for one in names]
+    _finish([control.close(one, drain_seconds) for one in names], as_json)
+
+
+def _finish(summaries: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(summaries))
     else:
@@ -133,8 +149,15 @@ def stop(name: str | None, stop_all: bool, drain_seconds: float | None, as_json:
 
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
-def status(as_json: bool) -> None:
+@click.option(
+    "--ready", is_flag=True, help="Only tell whether all is well: exits with 1 and says why when not."
+)
+def status(as_json: bool, ready: bool) -> None:
     """Show the daemon and its sessions: port, mode, cassette, counts, failures."""
+    if ready:
+        found = _control().readiness()
+        click.echo(json.dumps(found) if as_json else "\n".join(found["problems"]) or "ready")
+        sys.exit(1 if found["problems"] else 0)
     answer = _status(_control())
     click.echo(json.dumps(answer) if as_json else render.status(answer))
 
@@ -176,9 +199,11 @@ def recover() -> None:
 
 @main.group(invoke_without_command=True)
 @click.option("--foreground", is_flag=True, help="Stay in the foreground and log to standard error too.")
+@click.option("--log-format", metavar="text|json", help="How the log is written.  [default: text]")
+@click.option("--metrics", metavar="HOST:PORT", help="Serve metrics and health over TCP too.")
 @click.option("--linger", is_flag=True, hidden=True)
 @click.pass_context
-def daemon(ctx: click.Context, foreground: bool, linger: bool) -> None:
+def daemon(ctx: click.Context, /, foreground: bool, linger: bool, **options: Any) -> None:
     """Run the capture daemon itself, for systemd and containers.
 
     Without --foreground it goes to the background. `start` and `run` start one by themselves, which ends when
@@ -188,20 +213,14 @@ def daemon(ctx: click.Context, foreground: bool, linger: bool) -> None:
         return
     from proxy_cli.settings import SessionOptions, load_settings  # noqa: PLC0415 - brings all of the settings
 
-    settings = load_settings(None, os.environ, SessionOptions(), Path.cwd())
+    settings = load_settings(None, os.environ, SessionOptions(**options), Path.cwd())
     control = _control()
     if foreground:
         from proxy_cli.daemon import run_daemon  # noqa: PLC0415 - only the daemon needs it
 
-        seconds = settings.daemon.linger_seconds if linger else None
-        run_daemon(
-            control.places,
-            linger_seconds=seconds,
-            log_level=settings.daemon.log_level,
-            to_stderr=not linger,
-        )
+        run_daemon(control.places, settings.daemon, lingers=linger)
     else:
-        control.ensure_daemon(None)
+        control.ensure_daemon(None, options)
         click.echo(f"daemon running (pid {control.status()['daemon']['pid']})")
 
 
@@ -260,7 +279,7 @@ def demo() -> None:
     sys.exit(run_demonstration(_control()))
 
 
-for _command in (ls, show, verify, diff):
+for _command in (ls, show, verify, diff, service):
     main.add_command(_command)
 
 

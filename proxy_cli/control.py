@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -67,6 +68,11 @@ class Control:
             )
         return answer
 
+    def readiness(self) -> dict[str, Any]:
+        """Return `{"problems": [...]}`, empty when all is well; raises ControlError when none runs."""
+        answer: dict[str, Any] = self._ask("GET", "/ready", good=(200, 503))
+        return answer
+
     def open(self, request: SessionRequest) -> dict[str, Any]:
         """Open a session; raises what the daemon reports. One that is just ending is waited for, and replaced."""
         deadline = time.monotonic() + _START_SECONDS
@@ -116,7 +122,9 @@ class Control:
             )
             raise ControlError(f"{folder} {what}; set WIRETAPE_HOME to another path, not a long one")
 
-    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    def _ask(
+        self, method: str, path: str, body: dict[str, Any] | None = None, *, good: tuple[int, ...] = (200,)
+    ) -> Any:
         self._require_own_socket()
         connection = _UnixConnection(str(self.places.socket), _ANSWER_SECONDS)
         try:
@@ -134,19 +142,25 @@ class Control:
             raise ControlError(f"the daemon broke off; see: wiretape logs ({exc!r})") from exc
         finally:
             connection.close()
-        if response.status != 200:
+        if response.status not in good:
             raise error_from_json(answer)
         return answer
 
-    def ensure_daemon(self, linger_seconds: float | None) -> None:
+    def ensure_daemon(
+        self, linger_seconds: float | None, options: Mapping[str, str | None] | None = None
+    ) -> None:
         """Start a daemon when none runs, and wait until it answers; None: one that does not end by itself.
 
+        `options` are those of `wiretape daemon`, by their names in Python.
         Raises StartError with the last line of what it said when it does not come up.
         """
         self._ensured, self._linger_seconds = True, linger_seconds
         if self.is_running():
             return
         command = [sys.executable, "-P", "-m", "proxy_cli", "daemon", "--foreground"]
+        for name, value in (options or {}).items():
+            if value is not None:
+                command.append(f"--{name.replace('_', '-')}={value}")
         environment = os.environ | {"WIRETAPE_HOME": str(self.places.home)}
         if linger_seconds is not None:
             command.append("--linger")

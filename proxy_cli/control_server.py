@@ -7,6 +7,7 @@ import logging
 import socket
 import socketserver
 from collections.abc import Callable
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,18 @@ from proxy_cli.messages import error_to_json
 _log = logging.getLogger(__name__)
 _LONGEST_REQUEST = 1 << 20
 
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer that is not JSON with status 200."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
 Route = Callable[[str, str, dict[str, Any]], Any]
-"""Method, path and body of a request to the answer's body; raises ControlError for an unknown path."""
+"""Method, path and body of a request to the answer's body, or a `Reply`; raises ControlError for an unknown path."""
 
 
 class ControlServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
@@ -72,12 +83,13 @@ class _Handler(BaseHTTPRequestHandler):
         except Exception as exc:  # whatever it is, the one who asked gets an answer
             _log.exception("control.failed path=%s", self.path)
             status, answer = 500, error_to_json(exc)
-        data = json.dumps(answer).encode() + b"\n"
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
+        if not isinstance(answer, Reply):
+            answer = Reply(status, "application/json", json.dumps(answer).encode() + b"\n")
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.content_type)
+        self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
-        self.wfile.write(data)
+        self.wfile.write(answer.body)
 
     do_GET = do_POST = do_DELETE = _serve  # noqa: N815 - http.server's names
 

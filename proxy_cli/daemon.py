@@ -7,6 +7,7 @@ daemon ──▶ proxy worker (mitmproxy; the traffic)        both are children 
 from __future__ import annotations
 
 import fcntl
+import json
 import logging
 import os
 import signal
@@ -17,14 +18,17 @@ from types import FrameType
 from typing import Any
 
 from addons.errors import ControlError, StartError
+from addons.settings import DaemonSettings
 from cassette.files import as_store_error
 from cassette.scribe import recover
 from proxy_cli import __version__
 from proxy_cli.ca import ensure_ca
 from proxy_cli.control import Control
-from proxy_cli.control_server import ControlServer
+from proxy_cli.control_server import ControlServer, Reply
+from proxy_cli.jsonlog import JsonLines
 from proxy_cli.logs import PrivateLog
 from proxy_cli.messages import API, SessionRequest
+from proxy_cli.observing import ObservingServer
 from proxy_cli.places import Places
 from proxy_cli.private import PrivateFolder
 from proxy_cli.registry import Registry
@@ -41,10 +45,12 @@ _CA_SECONDS = 3600.0
 class Daemon:
     """Serves until it is told to stop: by a signal, by the control API, or by having had nothing to do."""
 
-    def __init__(self, places: Places, linger_seconds: float | None) -> None:
-        """`linger_seconds`: end by itself after so long without a session; None: never."""
+    def __init__(self, places: Places, settings: DaemonSettings, *, lingers: bool) -> None:
+        """`lingers`: end by itself after `linger_seconds` without a session; else never."""
         self._places = places
-        self._linger_seconds = linger_seconds
+        self._metrics = settings.metrics
+        self._observing: ObservingServer | None = None
+        self._linger_seconds = settings.linger_seconds if lingers else None
         self._started_at = time.time()
         self._stop = threading.Event()
         self._busy_at = time.monotonic()
@@ -87,12 +93,16 @@ class Daemon:
                 "session.recovered session=%s interactions=%d interrupted=%d problem=%s",
                 done.name, done.interactions, done.interrupted, done.problem,
             )  # fmt: skip
+        if self._metrics is not None:
+            self._observing = ObservingServer(self._metrics, self._observe)
         self._registry = registry = Registry(self._places.journals, ca.directory)
         PrivateFolder(self._places.socket.parent).close()
         server = ControlServer(self._places.socket, self._route)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_signal)
         threading.Thread(target=server.serve_forever, args=(0.1,), name="control", daemon=True).start()
+        if self._observing is not None:
+            threading.Thread(target=self._observing.serve_forever, name="metrics", daemon=True).start()
         _log.info("daemon.started pid=%d version=%s", os.getpid(), __version__)
         try:
             while not self._stop.wait(_TICK_SECONDS):
@@ -138,8 +148,9 @@ class Daemon:
         registry = self._registry
         match method, path.strip("/").split("/"):
             case "GET", ["status"]:
-                registry.refresh()
-                return {"daemon": self._status(), "sessions": registry.statuses()}
+                return self._everything()
+            case "GET", ["health" | "ready" | "metrics"]:
+                return self._observe(path)
             case "POST", ["sessions"]:
                 self._busy_at = time.monotonic()
                 return registry.open(SessionRequest.from_json(body))
@@ -152,6 +163,28 @@ class Daemon:
                 return {}
         raise ControlError(f"the daemon does not know {method} {path}")
 
+    def _everything(self) -> dict[str, Any]:
+        assert self._registry is not None
+        self._registry.refresh()
+        return {"daemon": self._status(), "sessions": self._registry.statuses()}
+
+    def _observe(self, path: str) -> Reply | None:
+        """Answer what a monitoring system asks; None for an unknown path."""
+        assert self._registry is not None
+        match path.strip("/"):
+            case "health":
+                return Reply(200, "application/json", b'{"status": "alive"}\n')
+            case "ready":
+                problems = self._registry.problems()
+                body = json.dumps({"problems": problems}).encode() + b"\n"
+                return Reply(503 if problems else 200, "application/json", body)
+            case "metrics":
+                from proxy_cli.metrics import CONTENT_TYPE_LATEST, exposition  # noqa: PLC0415 - few ask for them
+
+                text = exposition(self._everything(), self._registry.measures())
+                return Reply(200, CONTENT_TYPE_LATEST, text)
+        return None
+
     def _status(self) -> dict[str, Any]:
         assert self._registry is not None
         return {
@@ -162,7 +195,9 @@ class Daemon:
             "home": str(self._places.home),
             "socket": str(self._places.socket),
             "log": str(self._places.log),
+            "metrics": self._observing.url if self._observing is not None else None,
             **{f"{name}_pid": pid for name, pid in self._registry.pids().items()},
+            "restarts": self._registry.restarts(),
         }
 
 
@@ -174,18 +209,26 @@ def _try_lock(handle: int) -> bool:
     return True
 
 
-def run_daemon(places: Places, *, linger_seconds: float | None, log_level: str, to_stderr: bool) -> None:
-    """Be the daemon until it ends; raises StartError when there is one already."""
+def run_daemon(places: Places, settings: DaemonSettings, *, lingers: bool) -> None:
+    """Be the daemon until it ends; raises StartError when there is one already.
+
+    One that `lingers` was started by a command: nobody reads its standard error.
+    """
     os.umask(0o077)
     PrivateFolder(places.home).close()
-    _set_up_log(places.log, log_level, to_stderr)
-    Daemon(places, linger_seconds).run()
+    _set_up_log(places.log, settings, to_stderr=not lingers)
+    Daemon(places, settings, lingers=lingers).run()
 
 
-def _set_up_log(path: Path, level: str, to_stderr: bool) -> None:
+def _set_up_log(path: Path, settings: DaemonSettings, *, to_stderr: bool) -> None:
     handlers: list[logging.Handler] = [PrivateLog(path)]
     if to_stderr:
         handlers.append(logging.StreamHandler())
-    logging.basicConfig(
-        handlers=handlers, level=level.upper(), format="%(asctime)s %(levelname)s %(message)s"
+    formatter = (
+        JsonLines()
+        if settings.log_format == "json"
+        else logging.Formatter("%(asctime)s %(levelname)s %(message)s")
     )
+    for handler in handlers:
+        handler.setFormatter(formatter)
+    logging.basicConfig(handlers=handlers, level=settings.log_level.upper())

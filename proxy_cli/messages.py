@@ -1,6 +1,8 @@
 """What passes over the control API: HTTP with JSON on a Unix socket, so that `curl --unix-socket` works too.
 
     GET    /status               the daemon and its sessions
+    GET    /health, /ready       whether the daemon lives; whether all is well, with status 503 and why if not
+    GET    /metrics              counters in Prometheus' text format
     GET    /sessions/NAME/proxy  its listener's URL, with the password where there is one
     POST   /sessions             open one: `SessionRequest` as an object; answers with the session's status
     DELETE /sessions/NAME        close one: drain, finish the cassette; answers with its summary

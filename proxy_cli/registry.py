@@ -21,6 +21,7 @@ from typing import Any
 from addons.access import parse_login, proxy_url
 from addons.child import Child
 from addons.errors import ConfigError, ControlError, StartError
+from addons.measures import Measures, total
 from cassette import store
 from cassette.errors import CassetteError
 from cassette.files import interrupted_path, make_private_folder
@@ -59,6 +60,10 @@ class Registry:
         self._lock = threading.RLock()
         self._stopping = False
         self._generation = 0
+        self._restarts = {"worker": 0, "scribe": 0}
+        self._measured: dict[str, Any] = {}
+        """What the worker measured, as last seen."""
+        self._measured_before: list[dict[str, Any]] = []
         make_private_folder(journals)
         self._scribe = self._start_scribe()
         self._worker = self._start_worker()
@@ -241,21 +246,43 @@ class Registry:
 
     def refresh(self) -> None:
         """Ask the children for their counters; one that is busy keeps what it said last."""
-        traffic = self._counts_of(self._worker)
-        written = self._counts_of(self._scribe)
+        traffic = self._ask(self._worker, "counts")
+        measured = self._ask(self._worker, "measures")
+        written = self._ask(self._scribe, "counts")
         with self._lock:
+            self._measured = measured or self._measured
             for session in self._sessions.values():
                 if session.request.name in traffic:
                     session.add_traffic(traffic[session.request.name])
                 session.written = written.get(str(session.directory), session.written)
 
     @staticmethod
-    def _counts_of(child: Child) -> dict[str, Any]:
+    def _ask(child: Child, what: str) -> dict[str, Any]:
         try:
-            answer: dict[str, Any] = child.call("counts", timeout_seconds=_COUNTS_SECONDS)
+            answer: dict[str, Any] = child.call(what, timeout_seconds=_COUNTS_SECONDS)
         except ControlError:
             return {}
         return answer
+
+    def measures(self) -> Measures:
+        """Return what all workers measured, those that died included, as last seen."""
+        with self._lock:
+            return total([*self._measured_before, self._measured])
+
+    def restarts(self) -> dict[str, int]:
+        """Return how often a child died and was succeeded."""
+        return dict(self._restarts)
+
+    def problems(self) -> list[str]:
+        """Return why not all is well, a line each: a child that does not answer, a session that cannot write."""
+        found = []
+        for child in (self._worker, self._scribe):
+            try:
+                child.call("ping", timeout_seconds=_PING_SECONDS)
+            except ControlError as exc:
+                found.append(str(exc))
+        found += [f"session {one['name']!r}: {one['problem']}" for one in self.statuses() if one["problem"]]
+        return found
 
     def statuses(self) -> list[dict[str, Any]]:
         """Return the status of every session."""
@@ -294,6 +321,7 @@ class Registry:
             if self._closed.is_set():  # while sessions are closed one is needed
                 return
             self._scribe = self._start_scribe()
+            self._restarts["scribe"] += 1
             for session in self._sessions.values():
                 if session.records:
                     self._take_up_in_scribe(session)
@@ -314,6 +342,9 @@ class Registry:
                 return
             gone = self._writer
             self._worker = self._start_worker()
+            self._restarts["worker"] += 1
+            self._measured_before.append(self._measured)
+            self._measured = {}
             for session in self._sessions.values():
                 if session.closing:  # its listener is closed for good
                     continue

@@ -20,7 +20,7 @@ _USER_FILE = "config.yaml"
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """The options of `run` and `start` that are settings, as they were written; None: not given."""
+    """The options of commands that are settings, as they were written; None: not given."""
 
     mode: str | None = None
     host: tuple[str, ...] = ()
@@ -38,6 +38,8 @@ class SessionOptions:
     fail_on_unused: bool = False
     timing: str | None = None
     timing_factor: str | None = None
+    log_format: str | None = None
+    metrics: str | None = None
 
 
 def load_settings(
@@ -109,6 +111,8 @@ def _option_layers(options: SessionOptions, cwd: Path) -> Iterator[Layer]:
         ),
         ("--listen", options.listen, _nested(("session", "listen"), options.listen)),
         ("--proxy-auth", options.proxy_auth, _nested(("session", "proxy_auth"), options.proxy_auth)),
+        ("--log-format", options.log_format, _nested(("daemon", "log_format"), options.log_format)),
+        ("--metrics", options.metrics, _nested(("daemon", "metrics"), options.metrics)),
         ("--upstream-proxy", options.upstream_proxy, _nested(("upstream", "proxy"), options.upstream_proxy)),
     ]
     for option, value, values in given:
