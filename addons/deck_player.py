@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,11 +28,33 @@ _LONGEST_MESSAGE = 4000
 """Characters of such an explanation."""
 
 
+@dataclass(slots=True)
+class ReplayCounts:
+    """What a session replayed, over all the phases in which it does."""
+
+    hits: int = 0
+    misses: int = 0
+    messages: deque[str] = field(default_factory=lambda: deque(maxlen=_MESSAGES))
+    """Why the last misses of a sealed phase were."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return {"hits": self.hits, "misses": self.misses, "miss_messages": list(self.messages)}
+
+
 class DeckPlayer:
     """Answers each request with the interaction that was recorded for it, once."""
 
-    def __init__(self, spec: SessionSpec, recorded: Cassette, timings: Mapping[int, Timing]) -> None:
+    def __init__(
+        self,
+        spec: SessionSpec,
+        recorded: Cassette,
+        timings: Mapping[int, Timing],
+        counted: ReplayCounts | None = None,
+    ) -> None:
+        """Index what was recorded; `counted` is what the session replayed before, to be added to."""
         assert spec.replay is not None
+        self.counted = counted or ReplayCounts()
         self._name = spec.name
         self._replay: ReplaySpec = spec.replay
         self._routers = spec.routers
@@ -40,7 +62,6 @@ class DeckPlayer:
         self._timings = timings
         self._deck = Deck(recorded.interactions, self._replay.match, repeat=self._replay.repeat)
         self._deck.index()
-        self._messages: deque[str] = deque(maxlen=_MESSAGES)
 
     @property
     def sealed(self) -> bool:
@@ -75,28 +96,28 @@ class DeckPlayer:
         """Return what answers this request, and count it as used."""
         found = self._deck.take(method, url, headers, body)
         if isinstance(found, Hit):
+            self.counted.hits += 1
             interaction = found.interaction
             return Playable(interaction.response, self._timings.get(interaction.id))
+        self.counted.misses += 1
         message = explain(found)
         if not self.sealed:
             _log.info("replay.new_episode session=%s", self._name)
             return Missed(message, passes=True)
-        self._messages.append(_shortened(message))
+        self.counted.messages.append(_shortened(message))
         for line in message.splitlines():
             _log.warning("replay.miss session=%s | %s", self._name, line)
         return Missed(message)
 
-    def counts(self) -> dict[str, Any]:
-        """Return hits, misses and how many interactions have answered nothing yet, and why the last misses were."""
-        return {
-            "hits": self._deck.hits,
-            "misses": self._deck.misses,
-            "unused": len(self._deck.unused()),
-            "miss_messages": list(self._messages),
-        }
+    @property
+    def unused(self) -> int:
+        """How many interactions have answered nothing yet."""
+        return len(self._deck.unused())
 
 
-def load_player(spec: SessionSpec) -> tuple[SessionSpec, DeckPlayer | None]:
+def load_player(
+    spec: SessionSpec, counted: ReplayCounts | None = None
+) -> tuple[SessionSpec, DeckPlayer | None]:
     """Read a session's cassette; return its player, and its description with the cassette's hosts added.
 
     A recording may be of hosts that were added to the routers then and are not now. Raises StoreError or
@@ -108,7 +129,7 @@ def load_player(spec: SessionSpec) -> tuple[SessionSpec, DeckPlayer | None]:
     recorded = load(path)
     hosts = {_host_of(one.request.url) for one in recorded.interactions} - {("", 0)}
     spec = replace(spec, routers=spec.routers.with_hosts(sorted(hosts)))
-    return spec, DeckPlayer(spec, recorded, _read_timings(timing_path(path)))
+    return spec, DeckPlayer(spec, recorded, _read_timings(timing_path(path)), counted)
 
 
 def _read_timings(path: Path) -> Mapping[int, Timing]:

@@ -23,7 +23,7 @@ from addons.authority import remove_links
 from addons.deck_player import load_player
 from addons.errors import StartError
 from addons.interceptor import Interceptor, SessionTls
-from addons.live import LiveSession, SessionSpec
+from addons.live import LiveSession, Phase, SessionSpec
 from addons.loopback import Loopback
 from addons.loops import LoopGuard
 from addons.player import Player
@@ -52,6 +52,8 @@ class Engine:
         self.sessions = Sessions()
         self._writer = writer
         self._servers: dict[str, asyncio.Server] = {}
+        self._prepared: dict[str, Phase] = {}
+        """What sessions are about to do, by name."""
         self._loopback = Loopback()
         opts = options.Options(confdir=str(ca_folder), mode=[])
         self._master = Master(opts)
@@ -66,7 +68,7 @@ class Engine:
             DisableH2C(),
             LoopGuard(),
             ProxyAuth(self.sessions),
-            Replayer(self._player_of, self._loopback),
+            Replayer(self._player_of, self._loopback, self._connects_for),
             Interceptor(self.sessions, self._loopback),
             recorder,
             NextLayer(),
@@ -120,6 +122,29 @@ class Engine:
             f"port {spec.port} is another session's, on another address; choose another with --port"
         )
 
+    async def prepare(self, session: LiveSession, spec: SessionSpec) -> None:
+        """Make ready what a session needs to serve as `spec` says; `enter` or `abandon` follows.
+
+        Raises StoreError or FormatError for the cassette or the journal.
+        """
+        spec, player = await asyncio.to_thread(load_player, spec, session.replayed)
+        await asyncio.to_thread(session.begin_journal, spec)
+        self._prepared[spec.name] = Phase(spec, player)
+
+    def enter(self, session: LiveSession) -> None:
+        """Serve what begins from now on as was prepared; what is under way ends in the mode that it began in."""
+        session.phase = phase = self._prepared.pop(session.spec.name)
+        _log.info(
+            "session.switched session=%s records=%s replays=%s",
+            phase.spec.name, phase.records, phase.player is not None,
+        )  # fmt: skip
+
+    async def abandon(self, session: LiveSession, *, ends_journal: bool) -> None:
+        """Forget what was prepared; `ends_journal`: the journal too, which the session had not before."""
+        self._prepared.pop(session.spec.name, None)
+        if ends_journal:
+            await asyncio.to_thread(session.close)
+
     async def close(self, session: LiveSession, drain_seconds: float) -> None:
         """Close a session: stop accepting, let what is in flight end, cut what has not by the deadline."""
         server = self._servers.pop(session.spec.name)
@@ -160,6 +185,10 @@ class Engine:
     def _player_of(self, client: Client) -> Player | None:
         session = self.sessions.of(client)
         return session.player if session is not None else None
+
+    def _connects_for(self, client: Client) -> Player | None:
+        session = self.sessions.of(client)
+        return session.phase_for(client.id).player if session is not None else None
 
 
 def bind(port: int, address: str = LOOPBACK) -> socket.socket:

@@ -133,9 +133,10 @@ class Interceptor:
             return
         if self._loopback is not None and address[:2] == self._loopback.address[:2]:
             return
-        proxy = session.spec.upstream_proxy
+        spec = session.phase_for(data.client.id).spec
+        proxy = spec.upstream_proxy
         if proxy is None:
-            elsewhere = redirect(session.spec.connect_to, *address[:2])
+            elsewhere = redirect(spec.connect_to, *address[:2])
         elif address[:2] == (proxy.host, proxy.port):
             elsewhere = None
         else:
@@ -180,7 +181,7 @@ class Interceptor:
 
     @staticmethod
     def _log_in(session: LiveSession, flow: http.HTTPFlow) -> None:
-        proxy = session.spec.upstream_proxy
+        proxy = session.phase_for(flow.client_conn.id).spec.upstream_proxy
         if proxy is not None and proxy.credentials is not None:
             basic = base64.b64encode(proxy.credentials.encode()).decode()
             flow.request.headers["Proxy-Authorization"] = f"Basic {basic}"

@@ -22,7 +22,7 @@ from cassette.matchrules import MatchRules
 from cassette.segments import OVERFLOW_BYTES, SegmentWriter
 
 if TYPE_CHECKING:
-    from addons.deck_player import DeckPlayer
+    from addons.deck_player import DeckPlayer, ReplayCounts
 
 _log = logging.getLogger(__name__)
 _MOST_CAUSES = 100
@@ -100,11 +100,31 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True)
+class Phase:
+    """What a session does from one change of its mode to the next. A flow ends in the phase that it began in."""
+
+    spec: SessionSpec
+    player: DeckPlayer | None = None
+    """Answers from the cassette, in the modes that replay."""
+
+    @property
+    def records(self) -> bool:
+        """Whether what goes to a router is recorded."""
+        return self.spec.directory is not None
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether nothing may reach the routers."""
+        return self.player is not None and self.player.sealed
+
+
+@dataclass(frozen=True, slots=True)
 class InFlight:
-    """A flow that is under way, and whose connection it came on."""
+    """A flow that is under way, whose connection it came on, and in which phase it began."""
 
     client_id: str
-    exchange: LiveExchange | None
+    phase: Phase
+    exchange: LiveExchange | None = None
     """None when it is not recorded."""
 
 
@@ -113,12 +133,14 @@ class LiveSession:
 
     def __init__(self, spec: SessionSpec, writer: str, player: DeckPlayer | None = None) -> None:
         """Begin the journal under this writer's name; raises StoreError."""
-        self.spec = spec
-        self.player = player
-        """Answers from the cassette, in the modes that replay."""
+        self._phase = Phase(spec, player)
+        self.replayed: ReplayCounts | None = player.counted if player is not None else None
+        """What was replayed so far, in this phase and those before; None when none of them replays."""
         self.port = spec.port
         self.traffic = Traffic()
-        self.journal = SegmentWriter(spec.directory, writer) if spec.directory is not None else None
+        self.journal: SegmentWriter | None = None
+        self._writer = writer
+        self.begin_journal(spec)
         self.in_flight: dict[str, InFlight] = {}
         """The flows that are under way, recorded or not, by flow id."""
         self.tunnels: set[str] = set()
@@ -127,6 +149,51 @@ class LiveSession:
         self.failure = ""
         """Why something was not recorded, the last time."""
         self._logged: set[str] = set()
+
+    @property
+    def phase(self) -> Phase:
+        """What holds for what begins now."""
+        return self._phase
+
+    @phase.setter
+    def phase(self, phase: Phase) -> None:
+        self._phase = phase
+        if phase.player is not None:
+            self.replayed = phase.player.counted
+
+    @property
+    def spec(self) -> SessionSpec:
+        """What it was told."""
+        return self._phase.spec
+
+    @property
+    def player(self) -> DeckPlayer | None:
+        """Answers what begins now, in the modes that replay."""
+        return self._phase.player
+
+    def begin_journal(self, spec: SessionSpec) -> None:
+        """Begin the journal that a phase needs, unless there is one: all phases share it; raises StoreError."""
+        if self.journal is None and spec.directory is not None:
+            self.journal = SegmentWriter(spec.directory, self._writer)
+
+    def phase_for(self, client_id: str) -> Phase:
+        """Return the phase that a connection to an upstream is made in, for a client connection.
+
+        Where nothing may be connected any more, that is the one of an exchange which began before and may.
+        """
+        if self.phase.is_sealed:
+            for flight in self.in_flight.values():
+                if flight.client_id == client_id and not flight.phase.is_sealed:
+                    return flight.phase
+        return self.phase
+
+    def recording(self) -> list[str]:
+        """Return the flows whose recording is under way, by id."""
+        return [
+            flow_id
+            for flow_id, flight in self.in_flight.items()
+            if flight.exchange is not None and not flight.exchange.closed
+        ]
 
     def failed(self, where: str, error: Exception) -> None:
         """Count a failure to record; log it once for each cause."""
@@ -167,8 +234,10 @@ class LiveSession:
     def status(self) -> dict[str, Any]:
         """Return the counters and the journal's state in plain JSON types."""
         counted = self.traffic.to_json() | {"in_flight": len(self.in_flight), "failure": self.failure}
+        if self.replayed is not None:
+            counted |= self.replayed.to_json()
         if self.player is not None:
-            counted |= self.player.counts()
+            counted["unused"] = self.player.unused
         if self.journal is None:
             return counted
         return counted | {

@@ -18,7 +18,7 @@ from mitmproxy.connection import Client
 from mitmproxy.proxy import server_hooks
 
 from addons import compat, flows
-from addons.live import InFlight, LiveExchange, LiveSession
+from addons.live import InFlight, LiveExchange, LiveSession, Phase
 from addons.measures import Measures
 from addons.sessions import Sessions
 from cassette import credentials, journal
@@ -27,6 +27,7 @@ from cassette.journal import Kind
 
 _log = logging.getLogger(__name__)
 _EXCHANGE = "wiretape.exchange"
+_PHASE = "wiretape.phase"
 _FORM = "application/x-www-form-urlencoded"
 _MAX_FORM = 256 << 10
 """A longer urlencoded body is not recorded: it is redacted whole, on the event loop. Chosen, not measured."""
@@ -72,19 +73,21 @@ class Recorder:
         """Begin an exchange, if the request goes to a router."""
         session = self._sessions.of(flow.client_conn)
         if session is not None:
-            session.in_flight[flow.id] = InFlight(flow.client_conn.id, None)
+            session.in_flight[flow.id] = InFlight(flow.client_conn.id, session.phase)
+            flow.metadata[_PHASE] = session.phase
         if flows.replay_of(flow) is flows.Replay.HELD:
             return  # buffered until the cassette has been asked
         flow.request.stream = True
         if session is not None:
-            self._begin(session, flow)
+            self._begin(session, session.phase, flow)
 
-    def _begin(self, session: LiveSession, flow: http.HTTPFlow) -> None:
+    def _begin(self, session: LiveSession, phase: Phase, flow: http.HTTPFlow) -> None:
         request = flow.request
-        spec = session.spec
+        spec = phase.spec
         host, port = flows.target(flow)
         router = spec.routers.find(host, port)
-        if session.journal is None or router is None or not spec.routers.records_path(router, request.path):
+        segments = session.journal if phase.records else None
+        if segments is None or router is None or not spec.routers.records_path(router, request.path):
             session.traffic.passed += 1
             return
         if spec.blocks and (why := session.cannot_record()):
@@ -94,12 +97,12 @@ class Recorder:
             compat.refuse(flow, compat.own_response(flow, 503, text, "recording_failed"))
             return
         session.traffic.exchanges += 1
-        exchange = LiveExchange(session, session.journal, next(session.numbers))
+        exchange = LiveExchange(session, segments, next(session.numbers))
         exchange.router, exchange.measures = str(router.pattern), self.measures
         if spec.blocks:
             exchange.break_off = functools.partial(_break_off, flow.client_conn)
         flow.metadata[_EXCHANGE] = exchange
-        session.in_flight[flow.id] = InFlight(flow.client_conn.id, exchange)
+        session.in_flight[flow.id] = InFlight(flow.client_conn.id, phase, exchange)
         if request.stream:
             request.stream = _request_tee(exchange)
         headers = spec.headers.for_host(host, port).redact_request(flows.header_pairs(request.headers))
@@ -111,10 +114,10 @@ class Recorder:
 
     def _begin_episode(self, flow: http.HTTPFlow) -> None:
         """Begin an exchange whose request was buffered: the cassette had no answer, the upstream gives one."""
-        session = self._sessions.of(flow.client_conn)
-        if session is None:
+        session, phase = self._sessions.of(flow.client_conn), flow.metadata.get(_PHASE)
+        if session is None or not isinstance(phase, Phase):
             return
-        self._begin(session, flow)
+        self._begin(session, phase, flow)
         exchange = flow.metadata.get(_EXCHANGE)
         if isinstance(exchange, LiveExchange):
             _request_tee(exchange)(flow.request.raw_content or b"")

@@ -30,6 +30,7 @@ from cassette.pacing import schedule
 
 _log = logging.getLogger(__name__)
 _PLAY = "wiretape.play"
+_PLAYER = "wiretape.player"
 _NO_WEIGHT = re.compile(r"q\s*=\s*0(\.0*)?")
 
 
@@ -45,8 +46,10 @@ class _Play:
 class Replayer:
     """The addon that answers from cassettes."""
 
-    def __init__(self, player_of: PlayerOf, loopback: Loopback) -> None:
+    def __init__(self, player_of: PlayerOf, loopback: Loopback, connects_for: PlayerOf | None = None) -> None:
+        """`connects_for`: finds the player that decides about connections, if that is not always the same one."""
         self._player_of = player_of
+        self._connects_for = connects_for or player_of
         self._loopback = loopback
         self._tokens: dict[str, tuple[str, str]] = {}
         """By flow id: the client connection's id, and the token under which the flow's playback waits."""
@@ -62,11 +65,12 @@ class Replayer:
         else:
             held = player.sealed and player.refuses_others
         if held:
+            flow.metadata[_PLAYER] = player  # the session's may be another one when the body is there
             flows.mark_replay(flow, Replay.HELD)
 
     def request(self, flow: http.HTTPFlow) -> None:
         """Match a request that was held, and lead it to its answer."""
-        player = self._player_of(flow.client_conn)
+        player = flow.metadata.pop(_PLAYER, None)
         if flows.replay_of(flow) is not Replay.HELD or player is None:
             return
         try:
@@ -149,7 +153,7 @@ class Replayer:
 
     def server_connect(self, data: server_hooks.ServerConnectionHookData) -> None:
         """Refuse every connection that a sealed session must not make; before `connect_to` changes the address."""
-        player, address = self._player_of(data.client), data.server.address
+        player, address = self._connects_for(data.client), data.server.address
         if player is None or address is None or not player.sealed:
             return
         if address[:2] == self._loopback.address[:2]:

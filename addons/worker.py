@@ -7,6 +7,10 @@ It is told what to do on its standard input; requests and answers are JSON lines
     {"id": 3, "do": "counts"}                                       {NAME: counters, ...}
     {"id": 4, "do": "ping"}                                         {}
     {"id": 5, "do": "measures"}                                     {ROUTER: counters, ...}
+    {"id": 6, "do": "recording", "name": N}                         {"flows": [...], "waiting_bytes": 0}
+    {"id": 7, "do": "prepare", "session": {...}}                    make ready to serve in another mode
+    {"id": 8, "do": "enter", "name": N}                             do; what begins now is served so
+    {"id": 9, "do": "abandon", "name": N, "ends_journal": false}    or do not
 
 The end of the input is the end of the parent: the worker then cuts what is left and ends. The log goes to
 standard error; it holds hosts and numbers, never headers or bodies.
@@ -75,6 +79,21 @@ class Worker:
                 session = self._session(request["name"])
                 await self._engine.close(session, request["drain_seconds"])
                 return session.status()
+            case "recording":
+                session = self._session(request["name"])
+                waiting = session.journal.waiting_bytes if session.journal is not None else 0
+                return {"flows": session.recording(), "waiting_bytes": waiting}
+            case "prepare":
+                spec = spec_from_json(request["session"])
+                await self._engine.prepare(self._session(spec.name), spec)
+                return None
+            case "enter":
+                self._engine.enter(self._session(request["name"]))
+                return None
+            case "abandon":
+                session = self._session(request["name"])
+                await self._engine.abandon(session, ends_journal=request["ends_journal"])
+                return None
             case "counts":
                 return {session.spec.name: session.status() for session in self._engine.sessions}
             case "ping":

@@ -156,18 +156,38 @@ class SessionScribe:
         self._write_pending()
         self._look_for_writers()
         busy = False
-        for name, writer in list(self._writers.items()):
-            until = time.monotonic() + _TURN_SECONDS
-            for record, segment, payload_at in writer.reader.records():
-                busy = True
-                self._take(name, record, segment, payload_at)
-                if time.monotonic() > until:
-                    break
-            else:
-                if name in self._gone:
-                    self._retire(name)
+        for name in list(self._writers):
+            has_read, at_end = self._read(name, time.monotonic() + _TURN_SECONDS)
+            busy |= has_read
+            if at_end and name in self._gone:
+                self._retire(name)
         self._give_back()
         return busy
+
+    def _read(self, name: str, until: float) -> tuple[bool, bool]:
+        """Read one writer's records for a while; return whether there were any, and whether the end was reached."""
+        has_read = False
+        for record, segment, payload_at in self._writers[name].reader.records():
+            has_read = True
+            self._take(name, record, segment, payload_at)
+            if time.monotonic() > until:
+                return True, False
+        return has_read, True
+
+    def catch_up(self, patience_seconds: float) -> None:
+        """Write all that has finished by now, so that who reads the cassette finds it.
+
+        Raises CassetteError when the disk refuses, or when it takes longer than `patience_seconds`.
+        """
+        deadline = time.monotonic() + patience_seconds
+        self._files.open()
+        self._write_pending()
+        self._look_for_writers()
+        # Each to its end once: what is written meanwhile is none of what was asked for.
+        for name in list(self._writers):
+            _, at_end = self._read(name, deadline)
+            if not at_end:
+                raise StoreError("the journal is too far ahead; try again in a moment", path=self.directory)
 
     def _look_for_writers(self) -> None:
         with as_store_error("look into the journal", self.directory):

@@ -5,8 +5,9 @@ Requests and answers are JSON lines; `id` pairs them:
     {"id": 1, "do": "open", "directory": DIR}                      begin on a session's journal
     {"id": 2, "do": "writer_gone", "directory": DIR, "writer": W}  that proxy worker is dead
     {"id": 3, "do": "finish", "directory": DIR, "reason": TEXT}    read to the end, close; answers with the counts
-    {"id": 4, "do": "counts"}                                      {DIR: counts, ...}
-    {"id": 5, "do": "ping"}                                        at once, whatever it is at: it is alive
+    {"id": 4, "do": "catch_up", "directory": DIR, "patience_seconds": 10}    write what has finished by now
+    {"id": 5, "do": "counts"}                                      {DIR: counts, ...}
+    {"id": 6, "do": "ping"}                                        at once, whatever it is at: it is alive
 
 The end of the input is the end of the parent: the scribe then writes what the journals hold and leaves the rest
 for recovery. The log goes to standard error.
@@ -126,6 +127,9 @@ class ScribeProcess:
                 finally:
                     del self._scribes[request["directory"]]
                 return scribe.refresh_counts().to_json()
+            case "catch_up":
+                self._scribe(request).catch_up(request["patience_seconds"])
+                return None
             case "counts":
                 return {name: scribe.refresh_counts().to_json() for name, scribe in self._scribes.items()}
             case unknown:

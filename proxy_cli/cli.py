@@ -18,6 +18,7 @@ from proxy_cli.cassette_commands import ls, show, verify
 from proxy_cli.control import Control, GoneError
 from proxy_cli.diff_command import diff
 from proxy_cli.places import Places
+from proxy_cli.plugin_names import MODES
 from proxy_cli.service_commands import service
 from proxy_cli.session_options import session_options
 from proxy_cli.variables import hints
@@ -145,6 +146,37 @@ def _finish(summaries: list[dict[str, Any]], as_json: bool) -> None:
             click.echo(render.stopped(summary))
     if any(render.has_loss(summary) for summary in summaries):
         sys.exit(1)
+
+
+def _complete_mode(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    return [mode for mode in MODES if mode.startswith(incomplete)]
+
+
+@main.command()
+@click.argument("words", nargs=-1, metavar="[NAME] MODE", shell_complete=_complete_mode)
+@click.option("--drain-seconds", type=click.FloatRange(min=0), metavar="N",
+              help="How long what is being recorded may go on before a replay.  [default: drain_seconds]")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print the session's status as JSON.")
+def mode(words: tuple[str, ...], drain_seconds: float | None, as_json: bool) -> None:
+    """Change the mode of a session while it runs: record-only, record-once, replay-only, replay-with-new-episodes or
+    passthrough.
+
+    Port, name and connections stay. What is under way ends in the mode that it began in. What is recorded goes
+    behind what the cassette holds, in record-only too; a replay begins anew, with all that was recorded before it.
+
+    \b
+    wiretape mode replay-only                 the default session, or the only one
+    wiretape mode chat record-only
+    """  # noqa: D205, D301
+    if not 1 <= len(words) <= 2:
+        raise click.UsageError(f"expected [NAME] MODE; MODE is one of: {', '.join(MODES)}")
+    *names, wanted = words
+    if wanted not in MODES:
+        raise click.UsageError(f"{wanted!r} is no mode; choose one of: {', '.join(MODES)}")
+    control = _control()
+    open_names = [session["name"] for session in control.status()["sessions"]]
+    session = control.switch(_choose(names[0] if names else None, open_names), wanted, drain_seconds)
+    click.echo(json.dumps(session) if as_json else render.switched(session))
 
 
 @main.command()

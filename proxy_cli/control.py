@@ -93,6 +93,12 @@ class Control:
         answer: dict[str, Any] = self._ask("DELETE", f"/sessions/{quote(name, safe='')}", body)
         return answer
 
+    def switch(self, name: str, mode: str, drain_seconds: float | None = None) -> dict[str, Any]:
+        """Change the mode of a session and return its status."""
+        body = {"mode": mode} | ({} if drain_seconds is None else {"drain_seconds": drain_seconds})
+        answer: dict[str, Any] = self._ask("PUT", f"/sessions/{quote(name, safe='')}/mode", body)
+        return answer
+
     def proxy_of(self, name: str) -> str:
         """Return the URL for clients of a session, with the password where there is one: not to be shown."""
         answer: dict[str, str] = self._ask("GET", f"/sessions/{quote(name, safe='')}/proxy")

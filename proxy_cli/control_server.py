@@ -91,7 +91,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer.body)
 
-    do_GET = do_POST = do_DELETE = _serve  # noqa: N815 - http.server's names
+    do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - http.server's names
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
         """Keep requests out of the log; what they did is logged."""

@@ -27,7 +27,7 @@ from proxy_cli.control import Control
 from proxy_cli.control_server import ControlServer, Reply
 from proxy_cli.jsonlog import JsonLines
 from proxy_cli.logs import PrivateLog
-from proxy_cli.messages import API, SessionRequest
+from proxy_cli.messages import API, SessionRequest, parse_switch
 from proxy_cli.observing import ObservingServer
 from proxy_cli.places import Places
 from proxy_cli.private import PrivateFolder
@@ -156,6 +156,8 @@ class Daemon:
                 return registry.open(SessionRequest.from_json(body))
             case "GET", ["sessions", name, "proxy"]:
                 return {"proxy": registry.proxy_of(name)}
+            case "PUT", ["sessions", name, "mode"]:
+                return registry.switch(name, *parse_switch(body))
             case "DELETE", ["sessions", name]:
                 return registry.close(name, body.get("drain_seconds"))
             case "POST", ["shutdown"]:

@@ -5,6 +5,7 @@
     GET    /metrics              counters in Prometheus' text format
     GET    /sessions/NAME/proxy  its listener's URL, with the password where there is one
     POST   /sessions             open one: `SessionRequest` as an object; answers with the session's status
+    PUT    /sessions/NAME/mode   change its mode: {"mode": M, "drain_seconds": S}; answers with its status
     DELETE /sessions/NAME        close one: drain, finish the cassette; answers with its summary
     POST   /shutdown             close all sessions and end
 
@@ -73,6 +74,14 @@ class SessionRequest:
             return cls(**(values | {"cassette": Path(values["cassette"])}))
         except (KeyError, TypeError) as exc:
             raise ControlError(f"not a session request: {exc}") from exc
+
+
+def parse_switch(body: dict[str, Any]) -> tuple[str, float | None]:
+    """Return the mode that a session is to have, and for how long what is recorded may go on before."""
+    mode, seconds = body.get("mode"), body.get("drain_seconds")
+    if not isinstance(mode, str) or isinstance(seconds, bool) or not isinstance(seconds, int | float | None):
+        raise ConfigError('expected a mode, like {"mode": "replay-only"}, and perhaps "drain_seconds": 10')
+    return mode, seconds
 
 
 def error_to_json(error: Exception) -> dict[str, Any]:

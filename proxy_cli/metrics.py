@@ -115,7 +115,7 @@ def _of_sessions(sessions: list[Mapping[str, Any]]) -> Iterator[Metric]:
         interactions.add_metric([name, "interrupted"], session["interrupted"])
         for reason, count in session["not_recorded"].items():
             lost.add_metric([name, reason], count)
-        if session["replays"]:
+        if "hits" in session:
             replayed.add_metric([name, "hit"], session["hits"])
             replayed.add_metric([name, "miss"], session["misses"])
         flight.add_metric([name], session["in_flight"])

@@ -17,21 +17,25 @@ def started(session: dict[str, Any]) -> str:
     """Return what `start` says: where to point a client and what to do afterwards."""
     name = session["name"]
     argument = "" if name == "default" else f" {name}"
-    into = "passing through"
-    if session["cassette"]:
-        doing = " and ".join(
-            text
-            for text, does in (("replaying", session["replays"]), ("recording to", session["records"]))
-            if does
-        )
-        into = f"{doing} {shown(session['cassette'])}"
     return "\n".join(
         [
-            f"session {paper_of_stdout().style(name, bold=True)} on {session['proxy']}, {into}",
+            f"session {paper_of_stdout().style(name, bold=True)} on {session['proxy']}, {_doing(session)}",
             f'  use it:   eval "$(wiretape env{argument})"',
             f"  stop it:  wiretape stop{argument}",
         ]
     )
+
+
+def switched(session: dict[str, Any]) -> str:
+    """Return what `mode` says: what the session does from now on."""
+    name = paper_of_stdout().style(session["name"], bold=True)
+    return f"session {name} on {session['proxy']}, {_doing(session)}"
+
+
+def _doing(session: dict[str, Any]) -> str:
+    what = (("replaying", session["replays"]), ("recording to", session["records"]))
+    doing = " and ".join(text for text, does in what if does)
+    return f"{doing} {shown(session['cassette'])}" if doing and session["cassette"] else "passing through"
 
 
 def stopped(summary: dict[str, Any]) -> str:
@@ -40,9 +44,10 @@ def stopped(summary: dict[str, Any]) -> str:
     if summary["cassette"] is None:
         lines.append(f"{summary['name']}: passed {count(summary['passed'], 'request')} through")
     else:
-        facts = [count(summary["interactions"], "interaction")] if summary["records"] else []
+        records = _has_recorded(summary)
+        facts = [count(summary["interactions"], "interaction")] if records else []
         facts += _replayed(summary)
-        where = "in" if summary["records"] else "from"
+        where = "in" if records else "from"
         lines.append(f"{summary['name']}: {', '.join(facts)} {where} {shown(summary['cassette'])}")
         if summary["interrupted"]:
             beside = shown(str(interrupted_path(Path(summary["cassette"]))))
@@ -68,13 +73,18 @@ def stopped(summary: dict[str, Any]) -> str:
 
 
 def _replayed(session: dict[str, Any]) -> list[str]:
-    if not session["replays"]:
+    """Return what a session replayed, also before its mode was changed."""
+    if "hits" not in session:
         return []
     return [
         count(session["hits"], "hit"),
         count(session["misses"], "miss", "misses"),
-        f"{session['unused']} unused",
+        *([f"{session['unused']} unused"] if "unused" in session else []),
     ]
+
+
+def _has_recorded(session: dict[str, Any]) -> bool:
+    return bool(session["records"] or session["interactions"])
 
 
 def has_loss(summary: dict[str, Any]) -> bool:
@@ -101,9 +111,10 @@ def status(answer: dict[str, Any]) -> str:
             f"{paper_of_stdout().style(session['name'], bold=True)}  {session['mode']}  {session['proxy']}  {target}"
         )
         facts = [
-            *([count(session["interactions"], "interaction")] if session["records"] else []),
+            *([count(session["interactions"], "interaction")] if _has_recorded(session) else []),
             *_replayed(session),
             f"{session['in_flight']} in flight",
+            *(["changing its mode"] if session["changing"] else []),
             *(f"{session[key]} {key}" for key in ("interrupted", "passed", "tunnels") if session[key]),
             *(
                 f"{number} {key.replace('_', ' ')}"

@@ -1,11 +1,13 @@
 """One session of the daemon: what was asked for, what it counts, and how it is described to whom.
 
-Pure but for a look at whether its cassette is there; the registry moves it through its life.
+Pure but for a look at its cassette; the registry moves it through its life.
 """
 
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,20 +17,15 @@ from addons.errors import StartError
 from cassette.headerfilter import HeaderPolicy
 from cassette.model import Layout
 from cassette.recording import Recording
+from cassette.store import load
 from cassette.wire import HostField
 from proxy_cli.messages import SessionRequest
 
-_KEPT_COUNTERS = (
-    "exchanges",
-    "passed",
-    "tunnels",
-    "websockets",
-    "too_long",
-    "refused",
-    "failed",
-    "blocked",
-    "cut",
-)
+_GAUGES = ("in_flight", "unused", "journal_bytes", "waiting_bytes")
+"""What a worker reports that is no more when the worker is not; the other numbers are counters."""
+_MOST_MESSAGES = 5
+_SMALL_BYTES = 1024
+"""A larger cassette holds something; a smaller one has to be read."""
 
 
 @dataclass(slots=True)
@@ -43,16 +40,23 @@ class Session:
     """Whether requests are answered from the cassette."""
     port: int = 0
     closing: bool = False
+    has_journal: bool = False
+    """Whether something is recorded, or was before the mode was changed."""
+    has_replayed: bool = False
+    """Whether something is replayed, or was before the mode was changed."""
+    changing: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+    """Held while the mode is changed."""
     gone_writers: list[str] = field(default_factory=list)
-    before: dict[str, int] = field(default_factory=dict)
-    """What dead workers had counted, as last seen."""
-    traffic: dict[str, Any] = field(default_factory=dict)
+    problem: str = ""
+    """Why a worker does not serve it."""
+    counted: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What the workers count, by writer; of dead ones the counters as last seen."""
     written: dict[str, Any] = field(default_factory=dict)
 
     @property
     def has_cassette(self) -> bool:
         """Whether it has to do with a cassette at all."""
-        return self.records or self.replays
+        return self.has_journal or self.has_replayed
 
     def worker_spec(self, port: int) -> dict[str, Any]:
         """Return what a worker has to know, in plain JSON types."""
@@ -96,14 +100,20 @@ class Session:
             request.max_body,
         )
 
-    def add_traffic(self, counted: dict[str, Any]) -> None:
-        """Take over what the worker counted, on top of what dead ones had."""
-        before = self.before
-        self.traffic = counted | {name: counted.get(name, 0) + count for name, count in before.items()}
+    def count(self, writer: str, counted: dict[str, Any]) -> None:
+        """Take over what a worker counted."""
+        self.counted[writer] = counted
 
-    def keep_counted(self) -> None:
+    def writer_gone(self, writer: str) -> None:
         """Keep what a worker had counted, as last seen, now that it is dead."""
-        self.before = {name: count for name, count in self.traffic.items() if name in _KEPT_COUNTERS}
+        self.gone_writers.append(writer)
+        last = self.counted.get(writer, {})
+        self.counted[writer] = {name: value for name, value in last.items() if name not in _GAUGES}
+
+    @property
+    def traffic(self) -> dict[str, Any]:
+        """What all workers counted, in one."""
+        return merged(self.counted.values())
 
     def status(self) -> dict[str, Any]:
         """Return a session's status as `status --json` shows it."""
@@ -112,6 +122,7 @@ class Session:
         return {
             "name": self.request.name,
             "mode": self.request.mode,
+            "changing": self.changing.locked(),
             "port": self.port,
             "proxy": proxy_url(self.request.listen, self.port),
             "listen": self.request.listen,
@@ -120,8 +131,7 @@ class Session:
             "replays": self.replays,
             "interactions": written.get("interactions", 0),
             "interrupted": written.get("interrupted", 0),
-            **({key: traffic.get(key, 0) for key in ("hits", "misses", "unused")} if self.replays else {}),
-            **({"miss_messages": traffic.get("miss_messages", [])} if self.replays else {}),
+            **self._replayed(traffic),
             "in_flight": traffic.get("in_flight", 0),
             "passed": traffic.get("passed", 0),
             "tunnels": traffic.get("tunnels", 0),
@@ -135,8 +145,29 @@ class Session:
             },
             "failure": traffic.get("failure", ""),
             "journal_lag_bytes": max(0, traffic.get("journal_bytes", 0) - written.get("read_bytes", 0)),
-            "problem": written.get("problem") or traffic.get("problem") or "",
+            "problem": written.get("problem") or traffic.get("problem") or self.problem,
         }
+
+    def _replayed(self, traffic: dict[str, Any]) -> dict[str, Any]:
+        if not self.has_replayed:
+            return {}
+        unused = {"unused": traffic.get("unused", 0)} if self.replays else {}
+        counters = {name: traffic.get(name, 0) for name in ("hits", "misses")}
+        return {**counters, **unused, "miss_messages": traffic.get("miss_messages", [])}
+
+
+def merged(counted: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Return the counters of several workers in one: numbers add up, of texts the last that says something holds."""
+    total: dict[str, Any] = {}
+    for one in counted:
+        for name, value in one.items():
+            if isinstance(value, list):
+                total[name] = [*total.get(name, []), *value][-_MOST_MESSAGES:]
+            elif isinstance(value, str):
+                total[name] = value or total.get(name, "")
+            else:
+                total[name] = total.get(name, 0) + value
+    return total
 
 
 def what_to_do(request: SessionRequest) -> tuple[bool, bool]:
@@ -160,6 +191,16 @@ def what_to_do(request: SessionRequest) -> tuple[bool, bool]:
             return True, there
         case _:
             return True, False
+
+
+def holds_interactions(cassette: Path) -> bool:
+    """Tell whether there is a cassette that holds something; raises FormatError where that is none."""
+    try:
+        if cassette.stat().st_size > _SMALL_BYTES:
+            return True
+    except FileNotFoundError:
+        return False
+    return bool(load(cassette).interactions)
 
 
 def is_alive(pid: int) -> bool:

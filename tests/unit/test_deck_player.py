@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from addons.deck_player import DeckPlayer
+from addons.deck_player import DeckPlayer, ReplayCounts
 from addons.live import ReplaySpec, SessionSpec
 from addons.player import Missed
 from addons.settings import router_table
@@ -13,7 +13,7 @@ from cassette.model import Cassette
 URL = "https://api.openai.com/v1/"
 
 
-def player(*, sealed: bool) -> DeckPlayer:
+def player(*, sealed: bool, counted: ReplayCounts | None = None) -> DeckPlayer:
     replay = ReplaySpec(
         cassette=Path("none.yaml"),
         sealed=sealed,
@@ -25,13 +25,13 @@ def player(*, sealed: bool) -> DeckPlayer:
     )
     routers = router_table([], [])
     spec = SessionSpec("chat", None, 0, HeaderPolicy(), routers, 1 << 20, replay=replay)
-    return DeckPlayer(spec, Cassette(()), {})
+    return DeckPlayer(spec, Cassette(()), {}, counted)
 
 
 def test_the_last_misses_are_remembered_with_what_was_answered() -> None:
     deck = player(sealed=True)
     found = [deck.take("GET", f"{URL}{number}", (), b"") for number in range(7)]
-    counts = deck.counts()
+    counts = deck.counted.to_json()
     assert counts["misses"] == 7
     assert counts["miss_messages"] == [one.message for one in found if isinstance(one, Missed)][-5:]
 
@@ -39,12 +39,21 @@ def test_the_last_misses_are_remembered_with_what_was_answered() -> None:
 def test_long_explanation_is_remembered_in_part() -> None:
     deck = player(sealed=True)
     deck.take("X" * 10_000, URL, (), b"")
-    (remembered,) = deck.counts()["miss_messages"]
+    (remembered,) = deck.counted.to_json()["miss_messages"]
     assert len(remembered) < 4100
     assert remembered.endswith("(the rest is in the log)")
+
+
+def test_counts_go_on_in_the_next_player() -> None:
+    first = player(sealed=True)
+    first.take("GET", URL, (), b"")
+    second = player(sealed=True, counted=first.counted)
+    second.take("GET", URL, (), b"")
+    assert second.counted.to_json()["misses"] == 2
+    assert (first.unused, second.unused) == (0, 0)
 
 
 def test_new_episodes_are_no_misses_to_explain() -> None:
     deck = player(sealed=False)
     deck.take("GET", URL, (), b"")
-    assert deck.counts()["miss_messages"] == []
+    assert deck.counted.to_json()["miss_messages"] == []

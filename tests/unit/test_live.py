@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import os
 from collections.abc import Iterator, Sequence
@@ -12,12 +13,15 @@ from typing import Any
 import pytest
 
 from addons import live
-from addons.live import LiveExchange, LiveSession, SessionSpec
+from addons.deck_player import DeckPlayer
+from addons.live import InFlight, LiveExchange, LiveSession, Phase, ReplaySpec, SessionSpec
 from addons.settings import router_table
 from cassette import segments
 from cassette.errors import StoreError
 from cassette.headerfilter import HeaderPolicy
 from cassette.journal import Kind
+from cassette.matchrules import MatchRules
+from cassette.model import Cassette
 from cassette.segment_reader import SegmentReader
 from tests.support.waiting import until
 
@@ -179,3 +183,70 @@ def test_blocked_requests_are_counted_and_each_cause_is_logged_once(
 def test_a_journal_that_cannot_begin_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot lock the journal"), a_session(tmp_path / "none"):
         pass
+
+
+def a_replay(spec: SessionSpec, *, sealed: bool) -> Phase:
+    replay = ReplaySpec(
+        cassette=Path("none.yaml"),
+        sealed=sealed,
+        refuses_others=True,
+        repeat=False,
+        factor=0,
+        compresses=False,
+        match=MatchRules(),
+    )
+    spec = dataclasses.replace(spec, directory=None, replay=replay)
+    return Phase(spec, DeckPlayer(spec, Cassette(()), {}))
+
+
+def test_all_phases_share_a_journal_that_begins_with_the_first_to_record(tmp_path: Path) -> None:
+    with a_session(None) as session:
+        passing = session.phase
+        recording = dataclasses.replace(passing.spec, directory=tmp_path)
+        session.begin_journal(passing.spec)
+        assert session.journal is None
+        session.begin_journal(recording)
+        journal = session.journal
+        assert journal is not None
+        session.phase = Phase(recording)
+        assert (passing.records, session.phase.records) == (False, True)
+        session.phase = passing
+        session.begin_journal(recording)
+        assert session.journal is journal
+
+
+def test_connections_are_made_for_what_began_before_nothing_was_to_be_connected(tmp_path: Path) -> None:
+    with a_session(tmp_path) as session:
+        before = session.phase
+        session.in_flight["flow"] = InFlight("client", before)
+        sealed = session.phase = a_replay(before.spec, sealed=True)
+        assert session.phase_for("client") is before
+        assert session.phase_for("another") is sealed
+        session.in_flight["flow"] = InFlight("client", sealed)
+        assert session.phase_for("client") is sealed
+        session.in_flight["flow"] = InFlight("client", before)
+        open_again = session.phase = a_replay(before.spec, sealed=False)
+        assert session.phase_for("client") is open_again
+
+
+def test_counts_of_a_replay_stay_when_the_next_phase_replays_nothing(tmp_path: Path) -> None:
+    with a_session(tmp_path) as session:
+        before = session.phase
+        assert "hits" not in session.status()
+        session.phase = a_replay(before.spec, sealed=True)
+        assert session.player is not None
+        session.player.take("GET", "https://api.openai.com/", (), b"")
+        assert (session.status()["misses"], session.status()["unused"]) == (1, 0)
+        session.phase = before
+        assert session.status()["misses"] == 1
+        assert "unused" not in session.status()
+
+
+def test_flows_are_being_recorded_until_their_exchange_is_closed(tmp_path: Path) -> None:
+    with a_session(tmp_path) as session:
+        exchange = an_exchange(session)
+        session.in_flight["passing"] = InFlight("client", session.phase)
+        session.in_flight["recorded"] = InFlight("client", session.phase, exchange)
+        assert session.recording() == ["recorded"]
+        exchange.end(Kind.DROPPED, b"websocket")
+        assert session.recording() == []

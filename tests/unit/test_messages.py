@@ -9,7 +9,7 @@ import pytest
 
 from addons.errors import ConfigError, ControlError, ProxyError, StartError
 from cassette.errors import StoreError
-from proxy_cli.messages import SessionRequest, StoppingError, error_from_json, error_to_json
+from proxy_cli.messages import SessionRequest, StoppingError, error_from_json, error_to_json, parse_switch
 
 REQUEST = SessionRequest(
     name="chat",
@@ -45,6 +45,19 @@ def test_repr_of_a_request_shows_no_password() -> None:
 def test_other_objects_are_no_requests(values: dict[str, object]) -> None:
     with pytest.raises(ControlError, match="not a session request"):
         SessionRequest.from_json(values)
+
+
+def test_change_of_mode_may_say_how_long_it_waits() -> None:
+    assert parse_switch({"mode": "replay-only"}) == ("replay-only", None)
+    assert parse_switch({"mode": "replay-only", "drain_seconds": 0.5}) == ("replay-only", 0.5)
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"mode": 1}, {"mode": "x", "drain_seconds": "1"}, {"mode": "x", "drain_seconds": True}]
+)
+def test_other_bodies_are_no_change_of_mode(body: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match="expected a mode"):
+        parse_switch(body)
 
 
 @pytest.mark.parametrize("kind", [ConfigError, ControlError, StartError, StoppingError])

@@ -17,6 +17,7 @@ def _session(**changes: Any) -> dict[str, Any]:
     session = {
         "name": "chat",
         "mode": "record-only",
+        "changing": False,
         "port": 8899,
         "proxy": "http://127.0.0.1:8899",
         "cassette": "/tapes/chat.yaml",
@@ -56,7 +57,8 @@ def test_passthrough_says_that_nothing_is_recorded() -> None:
 
 
 def test_replay_is_told_by_its_hits() -> None:
-    replay = _session(mode="replay-only", records=False, replays=True, hits=2, misses=1, unused=4)
+    changes = {"mode": "replay-only", "records": False, "replays": True, "interactions": 0}
+    replay = _session(**changes, hits=2, misses=1, unused=4)
     assert "replaying /tapes/chat.yaml" in render.started(replay)
     assert render.stopped(replay) == "chat: 2 hits, 1 miss, 4 unused from /tapes/chat.yaml"
 
@@ -65,6 +67,16 @@ def test_new_episodes_are_told_beside_the_hits() -> None:
     both = _session(mode="replay-with-new-episodes", replays=True, interactions=1, hits=2, misses=1, unused=0)
     assert "replaying and recording to /tapes/chat.yaml" in render.started(both)
     assert render.stopped(both) == "chat: 1 interaction, 2 hits, 1 miss, 0 unused in /tapes/chat.yaml"
+
+
+def test_what_came_before_a_change_of_mode_is_told_too() -> None:
+    replayed = _session(hits=2, misses=1, miss_messages=[])
+    assert render.stopped(replayed) == "chat: 3 interactions, 2 hits, 1 miss in /tapes/chat.yaml"
+    recorded = _session(records=False, replays=True, hits=2, misses=0, unused=1)
+    assert render.stopped(recorded) == "chat: 3 interactions, 2 hits, 0 misses, 1 unused in /tapes/chat.yaml"
+    assert render.switched(recorded) == "session chat on http://127.0.0.1:8899, replaying /tapes/chat.yaml"
+    passing = _session(records=False, mode="passthrough")
+    assert render.switched(passing).endswith(", passing through")
 
 
 def test_stop_says_no_more_than_there_is() -> None:

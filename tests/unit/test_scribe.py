@@ -615,6 +615,34 @@ def test_one_writer_with_much_to_read_does_not_keep_the_others_waiting(
         assert store.load(session.cassette).interactions[1].request.url.endswith("/6")
 
 
+def test_catching_up_writes_what_has_finished_though_more_is_being_written(session: Session) -> None:
+    with contextlib.closing(session.writer()) as writer, contextlib.closing(session.scribe()) as scribe:
+        put(writer, SIX[:3])
+        put(writer, [SIX[3]], ended=False)
+        scribe.catch_up(10)
+        assert session.cassette.read_bytes() == cassette_of(SIX[:3])
+        assert not scribe.step()
+
+
+def test_catching_up_says_when_the_journal_is_too_long_or_the_disk_refuses(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session.write(*SIX)
+    with contextlib.closing(session.scribe()) as scribe:
+        with pytest.raises(StoreError, match="try again in a moment"):
+            scribe.catch_up(-1)
+
+        def full(*_: object) -> None:
+            raise StoreError("cannot append: no space left on device", path=session.cassette)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(CassetteFile, "append", full)
+            with pytest.raises(StoreError, match="no space left"):
+                scribe.catch_up(10)
+        scribe.catch_up(10)
+        assert session.cassette.read_bytes() == cassette_of(SIX)
+
+
 # what an exchange that stays open keeps of the journal
 
 

@@ -1,0 +1,184 @@
+"""The proxy workers: each serves every session; one that dies is succeeded by another under a new writer's name."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from addons.child import Child
+from addons.errors import ControlError
+from cassette.errors import CassetteError
+
+_log = logging.getLogger(__name__)
+_COUNTS_SECONDS = 0.5
+"""A worker may be busy; `status` does not wait for it."""
+_SUCCESSOR_SECONDS = 10.0
+_LOOK_SECONDS = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One worker process."""
+
+    child: Child
+    writer: str
+    """Its name in the journals; no other worker of this daemon has it, or had it."""
+
+    def open(self, spec: dict[str, Any]) -> int:
+        """Open a session and return its port; raises StartError, StoreError and so on."""
+        return int(self.child.call("open", session=spec)["port"])
+
+    def close(self, name: str, drain_seconds: float) -> dict[str, Any]:
+        """Close a session and return its counters; raises ControlError when the worker dies over it."""
+        answer: dict[str, Any] = self.child.call(
+            "close", name=name, drain_seconds=drain_seconds, timeout_seconds=drain_seconds + 30
+        )
+        return answer
+
+
+class Workers:
+    """The workers that there are at present."""
+
+    def __init__(
+        self, ca_folder: Path, lock: threading.RLock, succeeded: Callable[[str, Worker], None]
+    ) -> None:
+        """Start them. `succeeded` is told who is gone and who came; it is called under `lock`."""
+        self._ca_folder = ca_folder
+        self._lock = lock
+        self._succeeded = succeeded
+        self._generations = itertools.count(1)
+        self._stopping = False
+        self._measured: dict[str, dict[str, Any]] = {}
+        self.restarts = 0
+        """How often one died and was succeeded."""
+        with lock:
+            self._workers: tuple[Worker, ...] = (self._start(),)
+
+    def _start(self) -> Worker:
+        writer = f"w{next(self._generations)}"
+        return Worker(Child("worker", ["addons.worker", str(self._ca_folder), writer], self._died), writer)
+
+    def _died(self, child: Child) -> None:
+        with self._lock:
+            if self._stopping:
+                return
+            gone = next(worker for worker in self._workers if worker.child is child)
+            successor = self._start()
+            self.restarts += 1
+            self._workers = tuple(successor if worker is gone else worker for worker in self._workers)
+            self._succeeded(gone.writer, successor)
+
+    def have_changed(self, before: tuple[Worker, ...]) -> bool:
+        """Tell whether one that was there `before` is succeeded; waits a little where one is dead."""
+        deadline = time.monotonic() + _SUCCESSOR_SECONDS
+        while self._workers is before and time.monotonic() < deadline:
+            if all(worker.child.is_alive() for worker in before):
+                return False
+            time.sleep(_LOOK_SECONDS)
+        # `_died` holds the lock until the new one has opened every session.
+        with self._lock:
+            return self._workers is not before
+
+    @property
+    def now(self) -> tuple[Worker, ...]:
+        """The workers that are there now; another tuple once one of them has a successor."""
+        return self._workers
+
+    def open(self, spec: dict[str, Any]) -> int:
+        """Open a session in each of them, at one port, which is returned; nothing is left open when one fails."""
+        opened: list[Worker] = []
+        try:
+            for worker in self._workers:
+                spec = spec | {"port": worker.open(spec)}
+                opened.append(worker)
+        except BaseException:
+            for worker in opened:
+                self._close_quietly(worker, spec["name"], 0.0)
+            raise
+        return int(spec["port"])
+
+    def close(self, name: str, drain_seconds: float) -> dict[str, dict[str, Any]]:
+        """Close a session in all of them at once; return the counters by writer, of those that lived to tell."""
+        workers = self._workers
+        with ThreadPoolExecutor(len(workers)) as pool:
+            counted = pool.map(lambda worker: self._close_quietly(worker, name, drain_seconds), workers)
+            return {
+                worker.writer: counts
+                for worker, counts in zip(workers, counted, strict=True)
+                if counts is not None
+            }
+
+    @staticmethod
+    def _close_quietly(worker: Worker, name: str, drain_seconds: float) -> dict[str, Any] | None:
+        try:
+            return worker.close(name, drain_seconds)
+        except ControlError as exc:
+            _log.error("session.close_failed session=%s worker=%s reason=%s", name, worker.writer, exc)
+            return None
+
+    def prepare(self, spec: dict[str, Any]) -> None:
+        """Have all of them make ready to serve a session in another mode; raises what one of them cannot."""
+        for worker in self._workers:
+            worker.child.call("prepare", session=spec)
+
+    def enter(self, name: str) -> None:
+        """Have those that are ready serve a session so. One that is dead is succeeded by one that does anyway."""
+        self._tell_all("enter", name)
+
+    def abandon(self, name: str, *, ends_journal: bool) -> None:
+        """Have them forget what they made ready; `ends_journal`: a journal too that the session had not before."""
+        self._tell_all("abandon", name, ends_journal=ends_journal)
+
+    def _tell_all(self, do: str, name: str, **arguments: Any) -> None:
+        for worker in self._workers:
+            try:
+                worker.child.call(do, name=name, **arguments)
+            except (ControlError, CassetteError) as exc:
+                _log.error("session.%s_failed session=%s worker=%s reason=%s", do, name, worker.writer, exc)
+
+    def recording(self, name: str) -> tuple[set[str], int]:
+        """Return the flows of a session that are being recorded, and how many bytes wait for the disk."""
+        answers = [worker.child.call("recording", name=name) for worker in self._workers]
+        return {flow for one in answers for flow in one["flows"]}, sum(
+            one["waiting_bytes"] for one in answers
+        )
+
+    def counts(self) -> dict[str, dict[str, Any]]:
+        """Return the counters of all sessions, by writer; one that is busy is left out."""
+        return self._ask_all("counts")
+
+    def refresh_measures(self) -> None:
+        """Ask them what they measured."""
+        now = self._ask_all("measures")
+        with self._lock:
+            self._measured |= now
+
+    def measured(self) -> list[dict[str, Any]]:
+        """Return what each of them measured, those that died included, as last seen."""
+        with self._lock:
+            return list(self._measured.values())
+
+    def _ask_all(self, what: str) -> dict[str, dict[str, Any]]:
+        answers = {}
+        for worker in self._workers:
+            with contextlib.suppress(ControlError):
+                answers[worker.writer] = worker.child.call(what, timeout_seconds=_COUNTS_SECONDS)
+        return answers
+
+    def retire(self) -> None:
+        """Let none that dies have a successor any more."""
+        with self._lock:
+            self._stopping = True
+
+    def end(self, timeout_seconds: float) -> None:
+        """End them."""
+        for worker in self._workers:
+            worker.child.close(timeout_seconds)
