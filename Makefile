@@ -30,6 +30,7 @@ e2e: $(READY)
 	$(BIN)/python -m pytest tests/e2e tests/interop -n $(JOBS)
 
 bench: $(READY)
+	$(BIN)/python -m tests.bench.compare
 	$(BIN)/python -m tests.bench.memory
 
 soak: $(READY)

@@ -1,0 +1,301 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const dialing = 16 // connections that are opened side by side
+
+// requests asks for small bodies over connections that are kept, for a time or up to a count.
+func requests(r *route, task Task) (Result, error) {
+	clients, err := dialAll(r, task.Connections)
+	if err != nil {
+		return nil, err
+	}
+	defer closeAll(clients)
+	path := fmt.Sprintf("/json/%d", task.Size)
+	var taken, done, counted atomic.Int64
+	began := now()
+	warmAt := began + int64(task.WarmSeconds*1e9)
+	until := began + int64((task.WarmSeconds+task.Seconds)*1e9)
+	var last atomic.Int64
+	latencies := make([][]float64, len(clients))
+	err = everyone(clients, func(which int, c *client) error {
+		for {
+			sent := now()
+			if task.Count > 0 && taken.Add(1) > int64(task.Count) || task.Count == 0 && sent >= until {
+				return nil
+			}
+			if _, err := c.fetch(path); err != nil {
+				return err
+			}
+			done.Add(1)
+			if end := now(); sent >= warmAt {
+				counted.Add(1)
+				last.Store(max(last.Load(), end))
+				latencies[which] = append(latencies[which], float64(end-sent)/1e6)
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	result := quantiles(slices.Concat(latencies...))
+	result["per_second"] = float64(counted.Load()) / (float64(last.Load()-warmAt) / 1e9)
+	result["count"] = float64(done.Load())
+	return result, nil
+}
+
+// connects opens a connection for each request, from several clients side by side.
+func connects(r *route, task Task) (Result, error) {
+	var count atomic.Int64
+	began := now()
+	until := began + int64(task.Seconds*1e9)
+	err := everyone(make([]*client, task.Connections), func(int, *client) error {
+		for now() < until {
+			c, err := r.dial()
+			if err != nil {
+				return err
+			}
+			_, err = c.fetch("/json/100")
+			c.close()
+			if err != nil {
+				return err
+			}
+			count.Add(1)
+		}
+		return nil
+	})
+	return Result{
+		"per_second": float64(count.Load()) / (float64(now()-began) / 1e9),
+		"count":      float64(count.Load()),
+	}, err
+}
+
+// firstBytes asks for short streams one after the other: how soon is the first byte of the body there?
+func firstBytes(r *route, task Task) (Result, error) {
+	c, err := r.dial()
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	var first []float64
+	piece := make([]byte, 4096)
+	for range task.Count {
+		sent := now()
+		body, err := c.ask(fmt.Sprintf("/ticks/3/1000/0/%d", task.Size))
+		if err != nil {
+			return nil, err
+		}
+		if _, err := body.Read(piece); err != nil {
+			return nil, err
+		}
+		first = append(first, float64(now()-sent)/1e6)
+		if _, err := io.Copy(io.Discard, body); err != nil {
+			return nil, err
+		}
+	}
+	return quantiles(first[len(first)/10:]), nil
+}
+
+// ticks opens streams at a pace and takes the time that each event was under way.
+func ticks(r *route, task Task) (Result, error) {
+	clients, err := dialAll(r, task.Connections)
+	if err != nil {
+		return nil, err
+	}
+	defer closeAll(clients)
+	stop := make(chan struct{})
+	bigErr := make(chan error, 1)
+	var bigs atomic.Int64
+	go func() { bigErr <- bigBodies(r, task, &bigs, stop) }()
+	count := int((task.WarmSeconds + task.Seconds) * float64(task.Rate))
+	warmAt := now() + int64(task.WarmSeconds*1e9)
+	late := make([][]float64, len(clients))
+	err = everyone(clients, func(which int, c *client) error {
+		// Each stream begins at a moment of its own, as streams do.
+		phase := rand.Intn(1_000_000 / task.Rate)
+		body, err := c.ask(fmt.Sprintf("/ticks/%d/%d/%d/%d", count, task.Rate, phase, task.Size))
+		if err != nil {
+			return err
+		}
+		late[which], err = eventAges(body, warmAt)
+		return err
+	})
+	close(stop)
+	err = errors.Join(err, <-bigErr)
+	if err != nil {
+		return nil, err
+	}
+	result := quantiles(slices.Concat(late...))
+	result["big"] = float64(bigs.Load())
+	return result, nil
+}
+
+// bigBodies asks for a long body again and again, until it is told to stop.
+func bigBodies(r *route, task Task, count *atomic.Int64, stop chan struct{}) error {
+	if task.BigEverySeconds == 0 {
+		return nil
+	}
+	c, err := r.dial()
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	next := time.NewTicker(time.Duration(task.BigEverySeconds * 1e9))
+	defer next.Stop()
+	for {
+		select {
+		case <-stop:
+			return nil
+		case <-next.C:
+			if _, err := c.fetch(fmt.Sprintf("/json/%d", task.BigSize)); err != nil {
+				return err
+			}
+			count.Add(1)
+		}
+	}
+}
+
+// eventAges reads a stream and returns how old each event was when it was there, in milliseconds.
+func eventAges(body io.Reader, from int64) ([]float64, error) {
+	var ages []float64
+	lines := bufio.NewReaderSize(body, 64<<10)
+	for {
+		line, err := lines.ReadSlice('\n')
+		if err == io.EOF {
+			return ages, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(line) == 1 {
+			continue
+		}
+		at, err := strconv.ParseInt(string(line[len(`data: {"at":`):][:19]), 10, 64)
+		if err != nil {
+			return nil, err
+		}
+		if at >= from {
+			ages = append(ages, float64(now()-at)/1e6)
+		}
+	}
+}
+
+// flatOut lets some streams send as fast as they can and counts the events that come through.
+func flatOut(r *route, task Task) (Result, error) {
+	clients, err := dialAll(r, task.Connections)
+	if err != nil {
+		return nil, err
+	}
+	defer closeAll(clients)
+	path := fmt.Sprintf("/flat/%d/%d", int((task.WarmSeconds+task.Seconds)*1e3), task.Size)
+	warmAt := now() + int64(task.WarmSeconds*1e9)
+	var all, last atomic.Int64
+	err = everyone(clients, func(_ int, c *client) error {
+		body, err := c.ask(path)
+		if err != nil {
+			return err
+		}
+		piece := make([]byte, 64<<10)
+		for {
+			count, err := body.Read(piece)
+			if at := now(); at >= warmAt {
+				all.Add(int64(count))
+				last.Store(max(last.Load(), at))
+			}
+			if err == io.EOF {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	events := float64(all.Load()) / float64(task.Size)
+	return Result{"per_second": events / (float64(last.Load()-warmAt) / 1e9), "count": events}, nil
+}
+
+// bulk fetches one long body.
+func bulk(r *route, task Task) (Result, error) {
+	c, err := r.dial()
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	began := now()
+	size, err := c.fetch(fmt.Sprintf("/bytes/%d", task.Size))
+	if err != nil {
+		return nil, err
+	}
+	if size != int64(task.Size) {
+		return nil, fmt.Errorf("%d bytes came in place of %d", size, task.Size)
+	}
+	seconds := float64(now()-began) / 1e9
+	return Result{"mb_per_second": float64(size) / 1e6 / seconds, "seconds": seconds}, nil
+}
+
+// everyone does the same with each client, side by side, and returns what went wrong.
+func everyone(clients []*client, work func(int, *client) error) error {
+	errs := make([]error, len(clients))
+	var group sync.WaitGroup
+	for which, c := range clients {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			errs[which] = work(which, c)
+		}()
+	}
+	group.Wait()
+	return errors.Join(errs...)
+}
+
+func dialAll(r *route, count int) ([]*client, error) {
+	clients := make([]*client, count)
+	gate := make(chan struct{}, dialing)
+	err := everyone(clients, func(which int, _ *client) error {
+		gate <- struct{}{}
+		defer func() { <-gate }()
+		c, err := r.dial()
+		clients[which] = c
+		return err
+	})
+	if err != nil {
+		closeAll(clients)
+	}
+	return clients, err
+}
+
+func closeAll(clients []*client) {
+	for _, c := range clients {
+		if c != nil {
+			c.close()
+		}
+	}
+}
+
+func quantiles(values []float64) Result {
+	if len(values) == 0 {
+		return Result{"samples": 0}
+	}
+	slices.Sort(values)
+	at := func(share float64) float64 { return values[min(len(values)-1, int(float64(len(values))*share))] }
+	return Result{
+		"samples": float64(len(values)),
+		"p50_ms":  at(0.5),
+		"p99_ms":  at(0.99),
+		"max_ms":  values[len(values)-1],
+	}
+}

@@ -1,0 +1,3 @@
+module wiretape.example/load
+
+go 1.23
