@@ -185,6 +185,8 @@ def flat_out(bench: Bench) -> Iterator[Row]:
         times(1.5),
         direct=direct.of(rate),
     )
+    yield compared("CPU per chunk, proxy process", "us", ours.worker_cpu_us(), theirs.worker_cpu_us())
+    yield compared("CPU per chunk, with daemon and scribe", "us", ours.whole_cpu_us(), theirs.whole_cpu_us())
 
 
 def connections(bench: Bench) -> Iterator[Row]:

@@ -200,7 +200,7 @@ func flatOut(r *route, task Task) (Result, error) {
 	defer closeAll(clients)
 	path := fmt.Sprintf("/flat/%d/%d", int((task.WarmSeconds+task.Seconds)*1e3), task.Size)
 	warmAt := now() + int64(task.WarmSeconds*1e9)
-	var all, last atomic.Int64
+	var all, counted, last atomic.Int64
 	err = everyone(clients, func(_ int, c *client) error {
 		body, err := c.ask(path)
 		if err != nil {
@@ -209,8 +209,9 @@ func flatOut(r *route, task Task) (Result, error) {
 		piece := make([]byte, 64<<10)
 		for {
 			count, err := body.Read(piece)
+			all.Add(int64(count))
 			if at := now(); at >= warmAt {
-				all.Add(int64(count))
+				counted.Add(int64(count))
 				last.Store(max(last.Load(), at))
 			}
 			if err == io.EOF {
@@ -224,8 +225,8 @@ func flatOut(r *route, task Task) (Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	events := float64(all.Load()) / float64(task.Size)
-	return Result{"per_second": events / (float64(last.Load()-warmAt) / 1e9), "count": events}, nil
+	perSecond := float64(counted.Load()) / float64(task.Size) / (float64(last.Load()-warmAt) / 1e9)
+	return Result{"per_second": perSecond, "count": float64(all.Load()) / float64(task.Size)}, nil
 }
 
 // bulk fetches one long body.
