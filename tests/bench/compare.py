@@ -3,7 +3,7 @@
     python -m tests.bench.compare --only rps,ttfb --rounds 3 --quick
 
 Both record the same traffic and take turns on one core; upstream and clients are on another one, and are measured
-without a proxy, too. A table goes to standard output, every single turn as JSON into a folder. Needs Linux.
+without a proxy, too. A table goes to standard output, every single turn as JSON and the ratios as a picture into a folder. Needs Linux.
 """
 
 from __future__ import annotations
@@ -11,15 +11,34 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-from tests.bench.figures import FIGURES, Bench
+from tests.bench import figures, growth
+from tests.bench.figures import Bench
 from tests.bench.load import load_side
 from tests.bench.machine import describe, share_out
+from tests.bench.plot import svg
 from tests.bench.report import Row, table
 
 RESULTS = Path("bench-results")
+
+FIGURES: dict[str, Callable[[Bench], Iterator[Row]]] = {
+    "rps": figures.requests,
+    "ttfb": figures.first_byte,
+    "chunks": figures.chunks,
+    "streams300": figures.many_streams,
+    "flat": figures.flat_out,
+    "connects": figures.connections,
+    "workers": figures.workers,
+    "gigabyte": figures.gigabyte,
+    "bigjson": figures.big_body,
+    "nth": growth.growing,
+    "cassettes": growth.cassettes,
+}
 
 
 def arguments(given: list[str] | None = None) -> argparse.Namespace:
@@ -46,6 +65,8 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
 def main(given: list[str] | None = None) -> None:
     """Measure, print, keep."""
     options = arguments(given)
+    # What was started must not stay behind when this is ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     machine = describe()
     print(", ".join(f"{name} {value}" for name, value in machine.items()), flush=True)
     cores = share_out(os.sched_getaffinity(0), one_core=options.one_core)
@@ -56,18 +77,31 @@ def main(given: list[str] | None = None) -> None:
             print(f"measuring {name} ...", file=sys.stderr, flush=True)
             rows += FIGURES[name](bench)
     print(table(rows))
+    for path in keep(options, machine, rows, bench.raw):
+        print(f"written: {path}")
+
+
+def keep(
+    options: argparse.Namespace, machine: dict[str, str | int], rows: list[Row], turns: dict[str, Any]
+) -> list[Path]:
+    """Write the results into the folder, under the time of the run; return the files."""
     kept = {
         "machine": machine,
         "rounds": options.rounds,
         "quick": options.quick,
         "one_core": options.one_core,
         "rows": [row.to_json() for row in rows],
-        "turns": bench.raw,
+        "turns": turns,
     }
     options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / f"compare-{str(machine['date']).replace(':', '').replace('+0000', 'Z')}.json"
-    path.write_text(json.dumps(kept, indent=2) + "\n")
-    print(f"written to {path}")
+    when = str(machine["date"]).partition("+")[0].replace(":", "")
+    data = options.out / f"compare-{when}Z.json"
+    data.write_text(json.dumps(kept, indent=2) + "\n")
+    names = ("cpu", "cores", "python", "mitmproxy", "wiretape")
+    picture = data.with_suffix(".svg")
+    about = ", ".join(f"{name} {machine[name]}" for name in names)
+    picture.write_text(svg(rows, f"wiretape beside mitmdump: {about}"))
+    return [data, picture]
 
 
 if __name__ == "__main__":

@@ -147,7 +147,11 @@ def mitmdump(load: LoadSide, cores: Cores, *, stores: bool = True) -> Iterator[M
                 settings["store_streamed_bodies"] = "true"
         for name, value in settings.items():
             line += ["--set", f"{name}={value}"]
-        process = subprocess.Popen(list(map(str, line)), cwd=folder)
+        # In a session of its own, as wiretape's daemon is: Linux shares the processor out among sessions first
+        # (sched(7), autogroup). What it says as it is ended says nothing.
+        process = subprocess.Popen(
+            list(map(str, line)), cwd=folder, start_new_session=True, stderr=subprocess.DEVNULL
+        )
         try:
             roots = folder / "ca" / "mitmproxy-ca-cert.pem"
             _wait_open(port, process, roots)

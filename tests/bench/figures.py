@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -283,18 +283,3 @@ def big_body(bench: Bench) -> Iterator[Row]:
         beside["mitmdump"],
         direct=beside["direct"],
     )
-
-
-Figure = Callable[[Bench], Iterator[Row]]
-
-FIGURES: dict[str, Figure] = {
-    "rps": requests,
-    "ttfb": first_byte,
-    "chunks": chunks,
-    "streams300": many_streams,
-    "flat": flat_out,
-    "connects": connections,
-    "workers": workers,
-    "gigabyte": gigabyte,
-    "bigjson": big_body,
-}

@@ -25,7 +25,11 @@ class Load:
         """Start it, bound to its cores from the beginning: Go starts as many threads as it sees cores."""
         with on_cores(cores):
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
             )
         self.roots = roots
         self.pids: Sequence[int] = [self._process.pid]

@@ -198,11 +198,12 @@ func flatOut(r *route, task Task) (Result, error) {
 		return nil, err
 	}
 	defer closeAll(clients)
-	path := fmt.Sprintf("/flat/%d/%d", int((task.WarmSeconds+task.Seconds)*1e3), task.Size)
+	path := fmt.Sprintf("/flat/%d/%d/", int((task.WarmSeconds+task.Seconds)*1e3), task.Size)
 	warmAt := now() + int64(task.WarmSeconds*1e9)
 	var all, counted, last atomic.Int64
-	err = everyone(clients, func(_ int, c *client) error {
-		body, err := c.ask(path)
+	err = everyone(clients, func(which int, c *client) error {
+		arrived[which].Store(0)
+		body, err := c.ask(path + strconv.Itoa(which))
 		if err != nil {
 			return err
 		}
@@ -210,6 +211,7 @@ func flatOut(r *route, task Task) (Result, error) {
 		for {
 			count, err := body.Read(piece)
 			all.Add(int64(count))
+			arrived[which].Add(int64(count))
 			if at := now(); at >= warmAt {
 				counted.Add(int64(count))
 				last.Store(max(last.Load(), at))

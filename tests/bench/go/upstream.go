@@ -17,6 +17,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -25,7 +26,7 @@ import (
 //	/json/N                     N bytes of JSON
 //	/bytes/N                    N bytes that are not text
 //	/ticks/COUNT/RATE/PHASE/N   COUNT events of N bytes, RATE a second, the first one after PHASE microseconds
-//	/flat/MS/N                  events of N bytes for MS milliseconds, as fast as they go
+//	/flat/MS/N/WHICH            events of N bytes for MS milliseconds, as fast as they go, to client WHICH
 const host = "localhost"
 
 // serve listens on a free port of the loopback and writes the certificate to trust into a file.
@@ -95,8 +96,8 @@ func answer(writer http.ResponseWriter, request *http.Request) {
 		sendBytes(writer, numbers[0])
 	case parts[0] == "ticks" && len(numbers) == 4:
 		sendTicks(writer, numbers[0], numbers[1], time.Duration(numbers[2])*time.Microsecond, numbers[3])
-	case parts[0] == "flat" && len(numbers) == 2:
-		sendFlat(writer, time.Duration(numbers[0])*time.Millisecond, numbers[1])
+	case parts[0] == "flat" && len(numbers) == 3 && numbers[2] < mostFlat:
+		sendFlat(writer, time.Duration(numbers[0])*time.Millisecond, numbers[1], &arrived[numbers[2]])
 	default:
 		http.NotFound(writer, request)
 	}
@@ -158,11 +159,26 @@ func sendTicks(writer http.ResponseWriter, count, rate int, phase time.Duration,
 	}
 }
 
-func sendFlat(writer http.ResponseWriter, lasting time.Duration, size int) {
+const (
+	mostFlat = 64
+	ahead    = 1 << 20
+)
+
+// arrived counts the bytes that each client of /flat has. The upstream keeps a little ahead of it: enough that a proxy
+// always has something to do, little enough that it does not work off megabytes of socket buffers after the end.
+var arrived [mostFlat]atomic.Int64
+
+func sendFlat(writer http.ResponseWriter, lasting time.Duration, size int, arrived *atomic.Int64) {
 	head(writer, "text/event-stream", -1)
 	flusher := writer.(http.Flusher)
 	buffer := make([]byte, 0, size)
+	var sent int64
 	for until := time.Now().Add(lasting); time.Now().Before(until); {
+		if sent-arrived.Load() > ahead {
+			time.Sleep(200 * time.Microsecond)
+			continue
+		}
+		sent += int64(size)
 		if _, err := writer.Write(event(buffer, size)); err != nil {
 			return
 		}
