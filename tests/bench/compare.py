@@ -3,7 +3,8 @@
     python -m tests.bench.compare --only rps,ttfb --rounds 3 --quick
 
 Both record the same traffic and take turns on one core; upstream and clients are on another one, and are measured
-without a proxy, too. A table goes to standard output, every single turn as JSON and the ratios as a picture into a folder. Needs Linux.
+without a proxy, too. A table goes to standard output; every single turn as JSON, and the ratios as a picture, go
+into a folder. Needs Linux.
 """
 
 from __future__ import annotations

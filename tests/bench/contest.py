@@ -12,6 +12,7 @@ import contextlib
 import json
 import shutil
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -197,6 +198,14 @@ class Series:
     def worker_cpu_us(self) -> list[float]:
         """Return what the proxy process spent for each request, in microseconds."""
         return [turn.worker_cpu / turn.found["count"] * 1e6 for turn in self.turns]
+
+    def share(self) -> float:
+        """Return the part of its core that the proxy process had."""
+        return statistics.median(turn.worker_cpu / turn.seconds for turn in self.turns)
+
+    def load_share(self) -> float:
+        """Return the part of its core that the load side had."""
+        return statistics.median(turn.load_cpu / turn.seconds for turn in self.turns)
 
     def whole_cpu_us(self) -> list[float]:
         """Return the same with the helpers."""

@@ -1,4 +1,7 @@
-"""The load side as a process: upstream and clients, spoken to in lines of JSON. A Go program; see tests/bench/go."""
+"""The load side as a process: upstream and clients, spoken to in lines of JSON.
+
+It is a Go program, tests/bench/go, and where there is no Go, tests/bench/pyload.py.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,7 +26,7 @@ class Load:
     """Upstream and clients in one process."""
 
     def __init__(self, command: Sequence[str], roots: Path, cores: frozenset[int]) -> None:
-        """Start it, bound to its cores from the beginning: Go starts as many threads as it sees cores."""
+        """Start it, bound to its cores from the beginning: Go runs on as many threads as it sees cores."""
         with on_cores(cores):
             self._process = subprocess.Popen(
                 command,
@@ -32,8 +36,9 @@ class Load:
                 start_new_session=True,
             )
         self.roots = roots
-        self.pids: Sequence[int] = [self._process.pid]
-        self.port = int(read_json_line(self._process)["port"])
+        hello = read_json_line(self._process)
+        self.port = int(hello["port"])
+        self.pids: Sequence[int] = hello.get("pids", [self._process.pid])
 
     def run(self, task: Mapping[str, Any]) -> dict[str, float]:
         """Perform a task and return what it found; RuntimeError when it failed."""
@@ -80,9 +85,9 @@ def load_side(cores: frozenset[int]) -> Iterator[Load]:
     with tempfile.TemporaryDirectory(prefix="wt-load-") as name:
         folder = Path(name)
         program = build(folder)
-        if program is None:
-            raise RuntimeError("Go is not installed")
-        load = Load([str(program), str(folder / "upstream.pem")], folder / "upstream.pem", cores)
+        roots = folder / "upstream.pem"
+        python = [sys.executable, "-m", "tests.bench.pyload"]
+        load = Load([*([str(program)] if program else python), str(roots)], roots, cores)
         try:
             yield load
         finally:

@@ -47,9 +47,9 @@ def svg(rows: Sequence[Row], title: str) -> str:
     shown = marks(rows)
     most = max([2.0, *(max(mark.high, mark.target) for mark in shown)]) * 1.05
     height = _TOP + _HEIGHT * len(shown) + 34
+    size = f'width="{_LABELS + _WIDTH + 70}" height="{height}"'
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_LABELS + _WIDTH + 70}" height="{height}"'
-        ' font-family="sans-serif" font-size="12">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="12">',
         '<rect width="100%" height="100%" fill="white"/>',
         f'<text x="12" y="22" font-size="14" font-weight="bold">{escape(title)}</text>',
         '<text x="12" y="42" fill="#555">how many times as good: dot = median, bar = spread, tick = target</text>',
@@ -64,10 +64,11 @@ def svg(rows: Sequence[Row], title: str) -> str:
         y = _TOP + _HEIGHT * number + _HEIGHT // 2
         colour = "#2a7f3f" if mark.at >= mark.target else "#b3302b"
         target = _x(mark.target, most)
+        low, high = _x(mark.low, most), _x(mark.high, most)
+        pen = f'stroke="{colour}" stroke-width="5" stroke-opacity="0.4"'
         lines += [
             f'<text x="{_LABELS - 10}" y="{y + 4}" text-anchor="end">{escape(mark.label)}</text>',
-            f'<line x1="{_x(mark.low, most)}" x2="{_x(mark.high, most)}" y1="{y}" y2="{y}"'
-            f' stroke="{colour}" stroke-width="5" stroke-opacity="0.4"/>',
+            f'<line x1="{low}" x2="{high}" y1="{y}" y2="{y}" {pen}/>',
             f'<line x1="{target}" x2="{target}" y1="{y - 9}" y2="{y + 9}" stroke="#333" stroke-width="2"/>',
             f'<circle cx="{_x(mark.at, most)}" cy="{y}" r="5" fill="{colour}"/>',
             f'<text x="{_x(most, most) + 8}" y="{y + 4}">{mark.at:.2f}</text>',
