@@ -29,9 +29,10 @@ format: $(READY)
 e2e: $(READY)
 	$(BIN)/python -m pytest tests/e2e tests/interop -n $(JOBS)
 
+# FIGURES=rps,ttfb chooses; QUICK=1 takes five minutes in place of twenty.
 bench: $(READY)
-	$(BIN)/python -m tests.bench.compare
-	$(BIN)/python -m tests.bench.memory
+	$(BIN)/python -m tests.bench.compare $(if $(FIGURES),--only $(FIGURES)) $(if $(QUICK),--quick --rounds 2)
+	$(if $(FIGURES)$(QUICK),,$(BIN)/python -m tests.bench.memory)
 
 soak: $(READY)
 	$(BIN)/python -m tests.bench.soak --minutes 10

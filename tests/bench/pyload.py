@@ -233,11 +233,10 @@ async def ticks(task: Task, port: int) -> dict[str, float]:
         nonlocal bigs
         async with Client(task, port) as client:
             while not done.is_set():
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(done.wait(), task["big_every_seconds"])
-                    return
                 await client.fetch(f"/json/{task['big_size']}")
                 bigs += 1
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(done.wait(), task["big_every_seconds"])
 
     async def work(_: int, client: Client) -> None:
         phase = random.randrange(1_000_000 // task["rate"])

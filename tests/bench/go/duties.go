@@ -154,14 +154,14 @@ func bigBodies(r *route, task Task, count *atomic.Int64, stop chan struct{}) err
 	next := time.NewTicker(time.Duration(task.BigEverySeconds * 1e9))
 	defer next.Stop()
 	for {
+		if _, err := c.fetch(fmt.Sprintf("/json/%d", task.BigSize)); err != nil {
+			return err
+		}
+		count.Add(1)
 		select {
 		case <-stop:
 			return nil
 		case <-next.C:
-			if _, err := c.fetch(fmt.Sprintf("/json/%d", task.BigSize)); err != nil {
-				return err
-			}
-			count.Add(1)
 		}
 	}
 }
