@@ -7,7 +7,8 @@ Nothing is installed into any system's trust store. The folder `HOME/ca` (0700, 
     wiretape-ca.pem    the certificate alone, for clients that add a root to theirs; behind it those
                        certificates that a renewal replaced and that have not expired: a proxy that
                        started before the renewal still signs with them
-    bundle*.pem        all roots of a client together (see `proxy_cli.trust`)
+    bundle*.pem        all roots of a client together (see `proxy_cli.trust`); bundle*.p12 the same for Java
+    wiretape-node.cjs  no certificate: what Node programs load (see `node_proxy.cjs`)
 
 and mitmproxy adds `mitmproxy-dhparam.pem` (public numbers).
 
@@ -36,6 +37,8 @@ FOLDER = "ca"
 KEY_FILE = "mitmproxy-ca.pem"
 CERTIFICATE_FILE = "wiretape-ca.pem"
 BUNDLE_FILE = "bundle.pem"
+JAVA_SUFFIX = ".p12"
+NODE_PRELOAD_FILE = "wiretape-node.cjs"
 
 LIFETIME = timedelta(days=90)
 """As Let's Encrypt's certificates have it. Chosen, not measured."""
@@ -56,6 +59,16 @@ class CaPaths:
     """Private key and certificate, for the proxy alone."""
     bundle: Path
     """The usual roots and the CA's, for clients whose setting *replaces* their roots (SSL_CERT_FILE)."""
+
+    @property
+    def java_store(self) -> Path:
+        """The bundle once more, as a trust store for Java; beside it."""
+        return self.bundle.with_suffix(JAVA_SUFFIX)
+
+    @property
+    def node_preload(self) -> Path:
+        """What Node loads to go through the proxy (NODE_OPTIONS); not about trust, but for the same readers."""
+        return self.directory / NODE_PRELOAD_FILE
 
 
 @dataclass(frozen=True, slots=True)

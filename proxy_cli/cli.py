@@ -196,30 +196,34 @@ def status(as_json: bool, ready: bool) -> None:
 
 @main.command()
 @click.argument("name", required=False)
-@click.option("--shell", "shell_name", type=click.Choice(["sh", "fish", "powershell", "dotenv", "json"]),
+@click.option("--format", "--shell", "form",
+              type=click.Choice(["sh", "fish", "powershell", "dotenv", "json", "docker", "github"]),
               help="How to write the variables.  [default: your shell's way]")  # fmt: skip
-def env(name: str | None, shell_name: str | None) -> None:
+@click.option("--unset", is_flag=True, help="Print what puts this shell's variables back as they were.")
+def env(name: str | None, form: str | None, unset: bool) -> None:
     """Print the variables that make a client use a session and trust its CA.
 
     \b
     eval "$(wiretape env)"                    sh, bash, zsh
     wiretape env chat | source                fish
-    wiretape env --shell dotenv > .env        tools that read such files
+    wiretape env --format dotenv > .env       tools that read such files
+    wiretape env --format github >> "$GITHUB_ENV"
+    eval "docker run $(wiretape env --format docker) IMAGE"
+    eval "$(wiretape env --unset)"            as they were before
     """  # noqa: D301
-    from proxy_cli import environment  # noqa: PLC0415
-    from proxy_cli.trust import client_ca  # noqa: PLC0415 - brings ssl
+    from proxy_cli import env_command  # noqa: PLC0415 - brings ssl
 
-    control = _control()
-    sessions = {session["name"]: session for session in control.status()["sessions"]}
-    session = sessions[_choose(name, list(sessions))]
-    ca_paths = client_ca(control.places.home, os.environ)
-    proxy = control.proxy_of(session["name"])
-    variables = environment.client_environment(proxy, ca_paths, os.environ, session["name"])
-    if shell_name is None:
-        shell = environment.detect_shell(os.environ, environment.parent_name(os.getppid()))
+    if unset:
+        printed = env_command.removal(form)
     else:
-        shell = environment.Shell(shell_name)
-    click.echo(environment.format_environment(variables, shell), nl=False)
+        control = _control()
+        sessions = {session["name"]: session for session in control.status()["sessions"]}
+        session = sessions[_choose(name, list(sessions))]
+        proxy = control.proxy_of(session["name"])
+        printed = env_command.session_environment(control.places.home, session, proxy, form)
+    for note in printed.notes:
+        click.echo(note if note.startswith("::") else f"wiretape: {note}", err=True)
+    click.echo(printed.text, nl=False)
 
 
 @main.command()

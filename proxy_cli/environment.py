@@ -3,7 +3,8 @@
 Which client reads what was measured (Python, Node, Bun, Deno, Go, Rust, Java, curl, git and the SDKs on
 them); three facts shape the list: most settings *replace* a client's roots, so they get the combined
 bundle; some programs read only the lower-case proxy variables (grpcio, and curl for http://), others
-only the upper-case ones, so both are set; Node uses neither unless NODE_USE_ENV_PROXY says so.
+only the upper-case ones, so both are set; Node uses neither unless NODE_USE_ENV_PROXY says so, and Java none at all
+(`proxy_cli.env_options` has what those two are told).
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
+
+from proxy_cli.env_options import java_options, node_options
 
 if TYPE_CHECKING:
     from proxy_cli.ca import CaPaths
@@ -34,11 +37,36 @@ _BUNDLE_VARIABLES = (
     "CARGO_HTTP_CAINFO",  # cargo
     "DENO_CERT",  # Deno; adds rather than replaces
     "CODEX_CA_CERTIFICATE",  # Codex CLI, where it goes before SSL_CERT_FILE
+    "PERL_LWP_SSL_CA_FILE",  # Perl's LWP, which else has roots of its own (Mozilla::CA)
 )
 
-# They go before SSL_CERT_FILE in OpenSSL as Nix builds it, in httplib2 and in Perl's LWP; nobody else
-# reads them, so they are changed where the user has set them and not added elsewhere.
-_FOLLOWED_VARIABLES = ("NIX_SSL_CERT_FILE", "HTTPLIB2_CA_CERTS", "PERL_LWP_SSL_CA_FILE")
+# They go before SSL_CERT_FILE or REQUESTS_CA_BUNDLE in OpenSSL as Nix builds it, httplib2, pip, npm and gcloud; nobody
+# else reads them, so they are changed where the user has set them and not added elsewhere.
+_FOLLOWED_VARIABLES = (
+    "NIX_SSL_CERT_FILE",
+    "HTTPLIB2_CA_CERTS",
+    "PIP_CERT",
+    "npm_config_cafile",
+    "NPM_CONFIG_CAFILE",
+    "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE",
+)
+
+# The same for proxies: each goes before HTTPS_PROXY in the one program that reads it.
+_FOLLOWED_PROXIES = (
+    "grpc_proxy",
+    "npm_config_proxy",
+    "npm_config_https_proxy",
+    "NPM_CONFIG_PROXY",
+    "NPM_CONFIG_HTTPS_PROXY",
+    "PIP_PROXY",
+    "CARGO_HTTP_PROXY",
+    "GLOBAL_AGENT_HTTP_PROXY",
+    "GLOBAL_AGENT_HTTPS_PROXY",
+    "WS_PROXY",
+    "WSS_PROXY",
+    "ws_proxy",
+    "wss_proxy",
+)
 
 _ADDED_ROOTS = "NODE_EXTRA_CA_CERTS"
 """Node, Bun, Deno and Claude Code add what is in this file to their own roots."""
@@ -68,14 +96,21 @@ def client_environment(proxy: str, ca: CaPaths, env: Mapping[str, str], session:
     variables = {SESSION_VARIABLE: session}
     for name in _PROXY_VARIABLES:
         variables[name] = variables[name.lower()] = proxy
-    if exceptions := _merged_no_proxy(env):
+    exceptions = _merged_no_proxy(env)
+    if exceptions:
         variables["NO_PROXY"] = variables["no_proxy"] = exceptions
     variables.update(dict.fromkeys(_BUNDLE_VARIABLES, bundle))
     variables.update((name, bundle) for name in _FOLLOWED_VARIABLES if env.get(name))
     # One certificate when it is enough: a client adds it to 150 roots of its own at every start.
     has_own_roots = env.get(_ADDED_ROOTS, "") not in {"", str(ca.certificate)}
     variables[_ADDED_ROOTS] = bundle if has_own_roots else str(ca.certificate)
+    variables.update((name, proxy) for name in _FOLLOWED_PROXIES if env.get(name))
+    variables["PERL_LWP_ENV_PROXY"] = "1"
     variables["NODE_USE_ENV_PROXY"] = "1"
+    variables["NODE_OPTIONS"] = node_options(env.get("NODE_OPTIONS", ""), ca.node_preload)
+    variables["JAVA_TOOL_OPTIONS"] = java_options(
+        env.get("JAVA_TOOL_OPTIONS", ""), proxy, ca.java_store, exceptions.split(",")
+    )
     return variables
 
 
@@ -91,6 +126,16 @@ def format_environment(variables: Mapping[str, str], shell: Shell) -> str:
     if shell is Shell.JSON:
         return json.dumps(dict(variables), indent=2) + "\n"
     return "".join(_assignment(name, value, shell) + "\n" for name, value in variables.items())
+
+
+def format_removal(before: Mapping[str, str | None], shell: Shell) -> str:
+    """Write the commands of a shell that set variables again, or remove those whose value is None."""
+    remove = {Shell.FISH: "set -e {}", Shell.POWERSHELL: "Remove-Item -ErrorAction Ignore Env:{}"}
+    return "".join(
+        (remove.get(shell, "unset {}").format(name) if value is None else _assignment(name, value, shell))
+        + "\n"
+        for name, value in before.items()
+    )
 
 
 def detect_shell(env: Mapping[str, str], parent: str = "") -> Shell:

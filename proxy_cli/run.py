@@ -21,6 +21,7 @@ from addons.settings import ReplaySettings
 from proxy_cli import render
 from proxy_cli.control import Control
 from proxy_cli.demo import run_demo
+from proxy_cli.env_undo import with_saved
 from proxy_cli.environment import client_environment
 from proxy_cli.opening import Opened, open_session
 
@@ -81,7 +82,7 @@ def _open(control: Control, stem: str, options: dict[str, Any]) -> tuple[Opened,
     session = opened.settings.session
     proxy = proxy_url(session.listen, opened.status["port"], session.login)
     variables = client_environment(proxy, opened.ca, os.environ, name)
-    return opened, os.environ | variables
+    return opened, os.environ | with_saved(variables, os.environ)
 
 
 def _wait_for(command: list[str], environment: Mapping[str, str]) -> int:

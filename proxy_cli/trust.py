@@ -20,8 +20,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from addons.errors import ConfigError
-from proxy_cli.ca import BUNDLE_FILE, CERTIFICATE_FILE, FOLDER, CaPaths, ensure_ca
+from proxy_cli.ca import (
+    BUNDLE_FILE,
+    CERTIFICATE_FILE,
+    FOLDER,
+    JAVA_SUFFIX,
+    NODE_PRELOAD_FILE,
+    CaPaths,
+    ensure_ca,
+)
 from proxy_cli.environment import ROOT_VARIABLES
+from proxy_cli.javastore import trust_store
 from proxy_cli.pem import certificates_in, loadable, to_pem
 from proxy_cli.private import PrivateFolder
 
@@ -43,8 +52,15 @@ _SOURCES = b"# Written by wiretape. Besides the usual roots, those of: "
 
 
 def client_ca(home: Path, env: Mapping[str, str]) -> CaPaths:
-    """Return the CA with the bundle that suits a client started from `env`; makes what is missing."""
+    """Return the CA with the bundle that suits a client started from `env`; makes what is missing.
+
+    That includes the bundle's form for Java, and the file that Node loads.
+    """
     ca = ensure_ca(home)
+    # A copy: a path inside the installation would be gone, and Node refuse to start, after an upgrade.
+    preload = Path(__file__).with_name("node_proxy.cjs").read_bytes()
+    with PrivateFolder(home / FOLDER) as folder:
+        _replace(folder, NODE_PRELOAD_FILE, preload)
     return replace(ca, bundle=write_bundle(home, env))
 
 
@@ -60,7 +76,9 @@ def write_bundle(home: Path, env: Mapping[str, str]) -> Path:
     with PrivateFolder(home / FOLDER) as folder:
         own = certificates_in(folder.read(CERTIFICATE_FILE) or b"")
         certificates = _unique(own, *map(_roots_at, sources), system_roots() or _certifi_roots())
-        return _put(folder, BUNDLE_FILE, sources, certificates)
+        bundle = _put(folder, BUNDLE_FILE, sources, certificates)
+        _put_java_store(folder, bundle.name)
+        return bundle
 
 
 def refresh_bundles(home: Path) -> None:
@@ -75,7 +93,8 @@ def refresh_bundles(home: Path) -> None:
             if name.startswith(stem) and name.endswith(f".{suffix}"):
                 sources = _sources_in((folder.read(name) or b"").partition(b"\n")[0])
                 roots = system_roots() or _certifi_roots()
-                _put(folder, BUNDLE_FILE, sources, _unique(own, *map(_roots_at, sources), roots))
+                bundle = _put(folder, BUNDLE_FILE, sources, _unique(own, *map(_roots_at, sources), roots))
+                _put_java_store(folder, bundle.name)
 
 
 def upstream_roots(home: Path, env: Mapping[str, str]) -> list[bytes]:
@@ -121,11 +140,21 @@ def _put(folder: PrivateFolder, name: str, sources: Sequence[str], certificates:
     content = _file_text(sources, certificates)
     if folder.read(name) != content:
         # Parsing all roots costs 20 ms (measured: 144 of them), hence only when something is new.
-        content = _file_text(sources, loadable(certificates))
+        _replace(folder, name, _file_text(sources, loadable(certificates)))
+    return folder.path / name
+
+
+def _put_java_store(folder: PrivateFolder, bundle: str) -> None:
+    """Bring a bundle's form for Java up to date. Costs 3 ms when there is nothing to do (measured: 144 roots)."""
+    certificates = certificates_in(folder.read(bundle) or b"")
+    _replace(folder, bundle.removesuffix(".pem") + JAVA_SUFFIX, trust_store(certificates))
+
+
+def _replace(folder: PrivateFolder, name: str, content: bytes) -> None:
+    if folder.read(name) != content:
         with folder.lock():
             if folder.read(name) != content:
                 folder.write(name, content)
-    return folder.path / name
 
 
 def _file_text(sources: Sequence[str], certificates: Sequence[bytes]) -> bytes:

@@ -26,7 +26,7 @@ VARIABLES: Mapping[str, tuple[str, ...]] = {
 }
 """Variable to the path of the setting that it sets."""
 
-_OTHER_VARIABLES = ("WIRETAPE_CONFIG", "WIRETAPE_HOME", "WIRETAPE_SESSION")
+_OTHER_VARIABLES = ("WIRETAPE_CONFIG", "WIRETAPE_HOME", "WIRETAPE_SAVED", "WIRETAPE_SESSION")
 
 
 def hints(env: Mapping[str, str]) -> list[str]:

@@ -15,6 +15,7 @@ from proxy_cli.environment import (
     client_environment,
     detect_shell,
     format_environment,
+    format_removal,
     parent_name,
 )
 
@@ -54,6 +55,7 @@ def test_variables_that_replace_roots_get_the_bundle() -> None:
         "CARGO_HTTP_CAINFO",
         "DENO_CERT",
         "CODEX_CA_CERTIFICATE",
+        "PERL_LWP_SSL_CA_FILE",
     }
 
 
@@ -72,6 +74,27 @@ def test_node_gets_the_bundle_when_the_user_had_roots_to_add() -> None:
 def test_rarer_variables_are_changed_only_where_the_user_has_them() -> None:
     assert "NIX_SSL_CERT_FILE" not in environment({})
     assert environment({"NIX_SSL_CERT_FILE": "/nix.pem"})["NIX_SSL_CERT_FILE"] == BUNDLE
+    assert "grpc_proxy" not in environment({})
+    assert environment({"grpc_proxy": "http://corp:3128"})["grpc_proxy"] == "http://127.0.0.1:8080"
+
+
+def test_variables_set_within_a_shell_that_has_them_are_the_same() -> None:
+    theirs = {"NO_PROXY": "a", "NODE_OPTIONS": "--no-warnings", "JAVA_TOOL_OPTIONS": "-Xmx1g"}
+    once = environment(theirs)
+    assert environment(theirs | once) == once
+    assert once["NODE_OPTIONS"] == f"--no-warnings --require={CA.node_preload}"
+
+
+@pytest.mark.parametrize(
+    ("shell", "text"),
+    [
+        (Shell.SH, "export A='b c'\nunset D\n"),
+        (Shell.FISH, "set -gx A 'b c'\nset -e D\n"),
+        (Shell.POWERSHELL, "$env:A = 'b c'\nRemove-Item -ErrorAction Ignore Env:D\n"),
+    ],
+)
+def test_variables_are_put_back_or_removed(shell: Shell, text: str) -> None:
+    assert format_removal({"A": "b c", "D": None}, shell) == text
 
 
 def test_every_variable_of_roots_that_the_user_has_is_ours_afterwards() -> None:

@@ -12,6 +12,7 @@ from proxy_cli import trust
 from proxy_cli.ca import ensure_ca
 from proxy_cli.certificates import create_authority
 from proxy_cli.environment import ROOT_VARIABLES, client_environment
+from proxy_cli.javastore import trust_store
 from proxy_cli.pem import certificates_in
 from proxy_cli.trust import (
     client_ca,
@@ -142,6 +143,17 @@ def test_every_bundle_that_was_handed_out_gets_the_renewed_ca(home: Path, corpor
     assert [roots_in(bundle)[:2] for bundle in bundles] == [[own(home), old]] * 2
     assert der(CORPORATE) in roots_in(bundles[1])
     assert der(CORPORATE) not in roots_in(bundles[0])
+
+
+def test_java_and_node_get_files_of_their_own_that_are_kept_up_to_date(home: Path, corporate: Path) -> None:
+    ca = client_ca(home, {"SSL_CERT_FILE": str(corporate)})
+    assert ca.java_store.read_bytes() == trust_store([own(home), der(CORPORATE), der(SYSTEM)])
+    assert b"createConnection" in ca.node_preload.read_bytes()
+    before = ca.java_store.stat().st_ino
+    assert client_ca(home, {"SSL_CERT_FILE": str(corporate)}).java_store.stat().st_ino == before
+    corporate.write_bytes(OTHER)
+    refresh_bundles(home)
+    assert ca.java_store.read_bytes() == trust_store([own(home), der(OTHER), der(SYSTEM)])
 
 
 def test_a_shell_within_a_shell_keeps_the_users_roots(home: Path, corporate: Path) -> None:
