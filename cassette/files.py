@@ -73,7 +73,7 @@ def write_private_file(path: Path, *pieces: bytes, mode: int = 0o600) -> None:
     The content is synced before the name is switched, and the folder after it.
     """
     with as_store_error("write", path):
-        handle, temporary = tempfile.mkstemp(prefix=_temporary_prefix(path), dir=path.parent)  # made 0600
+        handle, temporary = tempfile.mkstemp(prefix=temporary_prefix(path), dir=path.parent)  # made 0600
         try:
             try:
                 os.fchmod(handle, mode)
@@ -89,13 +89,14 @@ def write_private_file(path: Path, *pieces: bytes, mode: int = 0o600) -> None:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove what a `write_private_file` for this path left behind when it was killed."""
+    """Remove what a `write_private_file` or a `Twin` for this path left behind when it was killed."""
     with contextlib.suppress(OSError):
-        for leftover in path.parent.glob(f"{_temporary_prefix(path)}*"):
+        for leftover in path.parent.glob(f"{temporary_prefix(path)}*"):
             leftover.unlink(missing_ok=True)
 
 
-def _temporary_prefix(path: Path) -> str:
+def temporary_prefix(path: Path) -> str:
+    """Return what the names of the hidden files begin with that are to take this one's place."""
     # Not the name itself, which may be as long as a name can be.
     return f".wiretape-{crc32(os.fsencode(path.name)):08x}-"
 

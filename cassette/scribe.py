@@ -318,6 +318,8 @@ class SessionScribe:
                 self._give_up(name, reason)
             self._files.sync()
             self.counts.problem = ""
+            # First, or a crash would leave what lies beside the cassettes with nobody to remove it.
+            self._files.close()
             # While the lock is held: nobody may find a part of the folder and take it for a session.
             delete_session(self.directory)
         except CassetteError as exc:

@@ -7,13 +7,17 @@ An append is announced in the *ledger*, a small file beside the journal, before 
 
 After a crash the last announcement is compared with the cassette: the bytes are there (the exchange is done), or
 not, or in part (the part is cut off and the exchange written again). So nothing stands twice and nothing is lost.
-A file that is not what was left there is never cut: only the beginning of the one text that was announced is.
+A file that is not what was left there is never cut: only the beginning of the one text that was announced is. Where
+the file system lets it, the cassette grows in one step (`twin`), and there is no part to be cut off.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import stat
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,13 +30,27 @@ from cassette.files import (
     make_private_folder,
     remove_leftovers,
     sync_folder,
+    temporary_prefix,
     write_all,
     write_private_file,
 )
 from cassette.ledger import Announcement, Ledger
 from cassette.model import Cassette, Interaction, Layout, Request, Response
+from cassette.twin import (
+    ChangedError,
+    Exchange,
+    NoTwinError,
+    Standing,
+    Twin,
+    exchange,
+    require_room,
+    stamp,
+)
 
-_OPEN_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_ATTEMPTS = 5
+"""How often somebody else may change the file while one interaction is written."""
+_NO_SECOND_NAMES = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+"""From file systems without hard links, such as exFAT."""
 
 
 def load(path: str | os.PathLike[str]) -> Cassette:
@@ -60,11 +78,11 @@ def create(path: Path, layout: Layout, *, append: bool, overwrite: bool) -> int:
     return _create(path, layout, append=append, overwrite=overwrite)[0]
 
 
-def _create(path: Path, layout: Layout, *, append: bool, overwrite: bool) -> tuple[int, int]:
-    """Do as `create` says; return how many interactions and how many bytes there are."""
+def _create(path: Path, layout: Layout, *, append: bool, overwrite: bool) -> tuple[int, Standing | None]:
+    """Do as `create` says; return how many interactions there are and how the file stood, unless it is new."""
     make_private_folder(path.parent)
     if _create_new(path):
-        return 0, len(emitter.EMPTY_DOCUMENT)
+        return 0, None
     with as_store_error("open the cassette", path):
         if path.is_symlink() and path.lstat().st_uid not in (0, os.geteuid()):
             raise StoreError(
@@ -77,7 +95,7 @@ def _create(path: Path, layout: Layout, *, append: bool, overwrite: bool) -> tup
     if overwrite:
         # Written where a symlink points, as an editor would, so that the link stays.
         write_private_file(_target(path), emitter.EMPTY_DOCUMENT)
-        return 0, len(emitter.EMPTY_DOCUMENT)
+        return 0, None
     if not append:
         raise StoreError("exists already; use --append, --overwrite or another --cassette", path=path)
     if not os.access(path, os.W_OK):
@@ -87,31 +105,48 @@ def _create(path: Path, layout: Layout, *, append: bool, overwrite: bool) -> tup
 
 def _create_new(path: Path) -> bool:
     """Make an empty cassette unless there is something at this path, even a symlink to nothing."""
+    if os.path.lexists(path):
+        return False
     with as_store_error("make the cassette", path):
-        try:
-            handle = os.open(path, _OPEN_NEW, 0o600)
-        except FileExistsError:
-            return False
+        handle, name = tempfile.mkstemp(prefix=temporary_prefix(path), dir=path.parent)  # made 0600
         try:
             try:
                 write_all(handle, [emitter.EMPTY_DOCUMENT])
             finally:
                 os.close(handle)
-            sync_folder(path.parent)
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
+            if not _give_name(Path(name), path):
+                return False
+            try:
+                sync_folder(path.parent)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+        finally:
+            Path(name).unlink(missing_ok=True)
     return True
 
 
-def _examine(path: Path, layout: Layout) -> tuple[int, int]:
-    """Return how many interactions and bytes a file has, or raise StoreError: no text can be appended to it."""
+def _give_name(written: Path, path: Path) -> bool:
+    """Give a file that is whole a second name, unless there is something of that name; raises OSError."""
+    try:
+        os.link(written, path)
+    except FileExistsError:
+        return False
+    except OSError as exc:
+        if exc.errno not in _NO_SECOND_NAMES:
+            raise
+        written.replace(path)
+    return True
+
+
+def _examine(path: Path, layout: Layout) -> tuple[int, Standing | None]:
+    """Return how many interactions a file has and how it stood, or raise StoreError: nothing can be appended."""
     with as_store_error("read the cassette", path):
+        found = path.stat()
         data = path.read_bytes()
-        mode = stat.S_IMODE(path.stat().st_mode)
     if not data:  # of `touch`, or of a kill between making the file and writing it
-        write_private_file(_target(path), emitter.EMPTY_DOCUMENT, mode=mode)
-        return 0, len(emitter.EMPTY_DOCUMENT)
+        write_private_file(_target(path), emitter.EMPTY_DOCUMENT, mode=stat.S_IMODE(found.st_mode))
+        return 0, None
     try:
         there = codec.loads(data)
     except FormatError as exc:
@@ -127,7 +162,7 @@ def _examine(path: Path, layout: Layout) -> tuple[int, int]:
             "is not laid out as go-vcr writes it, so text cannot be appended; use another --cassette",
             path=path,
         )
-    return len(there.interactions), len(data)
+    return len(there.interactions), Standing.of(found)
 
 
 def _target(path: Path) -> Path:
@@ -142,18 +177,26 @@ class CassetteFile:
     ids go on behind what is there. One that cannot be appended to is left alone until it can.
     """
 
-    def __init__(self, path: Path, ledger_path: Path, layout: Layout) -> None:
+    def __init__(
+        self, path: Path, ledger_path: Path, layout: Layout, *, exchange: Exchange = exchange
+    ) -> None:
         """Open a cassette that `create` made; finish or undo the append that a crash interrupted."""
         self.path = path
         self.layout = layout
         self.count = 0
         """How many interactions the file holds; the next one's id."""
         self._handle = -1
-        self._end = 0
+        self._left: Standing | None = None
+        """How the file was left; None when it has to be looked at."""
         self._in_doubt: Announcement | None = None
         """An append of which it is not known how far it came."""
+        self._exchange = exchange
+        self._twin: Twin | None = None
+        """None where it has turned out that there cannot be one."""
         self._ledger = Ledger(ledger_path)
         try:
+            with contextlib.suppress(OSError):
+                remove_leftovers(path.resolve())
             entries = self._ledger.entries()
             done = {entry.key for entry in entries}
             # What was in a cassette that its owner deleted is not written again.
@@ -174,7 +217,6 @@ class CassetteFile:
                 data = self.path.read_bytes()
             except FileNotFoundError:
                 return when_deleted
-            remove_leftovers(self.path.resolve())
             # At its place, or at the end of a file that was edited before it.
             for at in (last.offset, len(data) - last.size):
                 there = data[max(at, 0) : max(at, 0) + last.size]
@@ -185,28 +227,31 @@ class CassetteFile:
         return False
 
     def _open(self) -> None:
-        self.count, size = _create(self.path, self.layout, append=True, overwrite=False)
-        self._reopen()
-        if self._end != size:
-            self._end = -1  # so the next append looks again
+        self._left = None  # so that the next append looks again when this fails
+        if self._twin is not None:
+            self._twin.close()
+        self.count, examined = _create(self.path, self.layout, append=True, overwrite=False)
+        there = self._reopen()
+        if there != examined and (examined or there.size != len(emitter.EMPTY_DOCUMENT)):
+            self._left = None
             raise StoreError("is being changed by another program; tried again in a moment", path=self.path)
+        self._twin = Twin(_target(self.path), self._exchange)
 
-    def _reopen(self) -> None:
+    def _reopen(self) -> Standing:
         with as_store_error("open the cassette", self.path):
             handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
         if self._handle >= 0:
             os.close(self._handle)
         self._handle = handle
-        self._end = os.fstat(handle).st_size
+        self._left = Standing.of(os.fstat(handle))
+        return self._left
 
     def _is_as_left(self) -> bool:
         with as_store_error("open the cassette", self.path):
-            mine = os.fstat(self._handle)
             try:
-                there = self.path.stat()
+                return Standing.of(self.path.stat()) == self._left
             except FileNotFoundError:
                 return False
-        return (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino) and mine.st_size == self._end
 
     def append(self, writer: str, exchange: int, interaction: Interaction) -> int:
         """Write an interaction behind the others, under the next id, which is returned.
@@ -214,16 +259,25 @@ class CassetteFile:
         Costs what the interaction costs, however many there are. Raises StoreError when the disk refuses; the
         file is then as it was, or is made so by the next call, and the call can be made again.
         """
-        if self._in_doubt is not None:
-            happened = self._settle(self._in_doubt, when_deleted=False)
-            self._open()
-            key, self._in_doubt = self._in_doubt.key, None
-            if happened and key == (writer, exchange):
+        for _ in range(_ATTEMPTS):
+            if self._in_doubt is not None:
+                happened = self._settle(self._in_doubt, when_deleted=False)
+                self._open()
+                key, self._in_doubt = self._in_doubt.key, None
+                if happened and key == (writer, exchange):
+                    return self.count - 1
+            elif not self._is_as_left():
+                self._open()
+            with contextlib.suppress(ChangedError):  # what it is now is found out first
+                self._append(writer, exchange, interaction)
+                self.count += 1
                 return self.count - 1
-        elif not self._is_as_left():
-            self._open()
+        raise StoreError("is being changed by another program; tried again in a moment", path=self.path)
+
+    def _append(self, writer: str, exchange: int, interaction: Interaction) -> None:
         pieces = emitter.interaction_text(replace(interaction, id=self.count), self.layout)
-        offset = self._end if self.count else len(emitter.document_head())
+        assert self._left is not None
+        offset = self._left.size if self.count else len(emitter.document_head())
         size, crc = 0, 0
         for piece in pieces:
             size += len(piece)
@@ -231,39 +285,62 @@ class CassetteFile:
         announcement = Announcement(writer, exchange, offset, size, crc)
         self._ledger.announce(announcement)
         self._in_doubt = announcement
-        if self.count:
-            self._append(pieces)
-        else:
-            self._write_first(pieces)
-        self._in_doubt = None
-        self._end = offset + size
-        self.count += 1
-        return self.count - 1
-
-    def _append(self, pieces: Sequence[bytes]) -> None:
+        if not self.count:  # `interactions: []` has to go
+            pieces = [emitter.document_head(), *pieces]
         with as_store_error("write the cassette", self.path):
-            try:
-                write_all(self._handle, pieces)
-            except OSError:
-                os.ftruncate(self._handle, self._end)
-                self._in_doubt = None
-                raise
+            if not self._grow_by_twin(pieces, self._left):
+                require_room(_target(self.path).parent, size)
+                if self.count:
+                    self._grow(pieces, self._left)
+                else:
+                    self._write_first(pieces)
+        self._in_doubt = None
+
+    def _grow_by_twin(self, pieces: Sequence[bytes], left: Standing) -> bool:
+        """Return False, having done nothing, where it cannot be done in one step."""
+        if self._twin is None:
+            return False
+        try:
+            keep = left.size if self.count else 0
+            self._handle, self._left = self._twin.put(self._handle, left, keep, pieces)
+        except NoTwinError as exc:
+            if exc.for_good:
+                self._twin = None
+            return False
+        except OSError:
+            self._in_doubt = None
+            raise
+        return True
+
+    def _grow(self, pieces: Sequence[bytes], left: Standing) -> None:
+        try:
+            write_all(self._handle, pieces)
+        except OSError:
+            os.ftruncate(self._handle, left.size)
+            self._in_doubt = None
+            raise
+        finally:
+            self._left = stamp(self._handle)
 
     def _write_first(self, pieces: Sequence[bytes]) -> None:
-        # `interactions: []` has to go, and nobody may see the file without one or the other.
-        with as_store_error("write the cassette", self.path):
-            mode = stat.S_IMODE(os.fstat(self._handle).st_mode)
-        write_private_file(_target(self.path), emitter.document_head(), *pieces, mode=mode)
+        # Nobody may see the file without one or the other.
+        mode = stat.S_IMODE(os.fstat(self._handle).st_mode)
+        write_private_file(_target(self.path), *pieces, mode=mode)
         self._reopen()
 
     def sync(self) -> None:
         """Make what was appended survive a power cut."""
         with as_store_error("sync the cassette", self.path):
             os.fsync(self._handle)
+            if self._twin is not None and self._left is not None:
+                self._twin.catch_up(self._handle, self._left)
         self._ledger.sync()
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the files; there is no twin then."""
+        if self._twin is not None:
+            self._twin.close()
+            self._twin = None
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
