@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from addons.claims import Claims
 from addons.live import ReplaySpec, SessionSpec
 from addons.player import Missed, Playable
 from cassette.errors import StoreError
@@ -60,7 +61,14 @@ class DeckPlayer:
         self._routers = spec.routers
         self._hosts = frozenset(_host_of(one.request.url) for one in recorded.interactions)
         self._timings = timings
-        self._deck = Deck(recorded.interactions, self._replay.match, repeat=self._replay.repeat)
+        count, shared = len(recorded.interactions), self._replay.claims
+        self._claims = Claims(shared, count) if shared is not None else None
+        self._deck = Deck(
+            recorded.interactions,
+            self._replay.match,
+            repeat=self._replay.repeat,
+            claim=self._claims.claim if self._claims is not None else None,
+        )
         self._deck.index()
 
     @property
@@ -111,7 +119,9 @@ class DeckPlayer:
 
     @property
     def unused(self) -> int:
-        """How many interactions have answered nothing yet."""
+        """How many interactions have answered nothing yet, in any worker."""
+        if self._claims is not None:
+            self._deck.note_used(self._claims.taken())
         return len(self._deck.unused())
 
 

@@ -23,7 +23,7 @@ from addons.authority import remove_links
 from addons.deck_player import load_player
 from addons.errors import StartError
 from addons.interceptor import Interceptor, SessionTls
-from addons.live import LiveSession, Phase, SessionSpec
+from addons.live import LiveSession, Phase, PortUse, SessionSpec
 from addons.loopback import Loopback
 from addons.loops import LoopGuard
 from addons.player import Player
@@ -66,7 +66,7 @@ class Engine:
             Core(),
             self._proxyserver,
             DisableH2C(),
-            LoopGuard(),
+            LoopGuard(self.sessions),
             ProxyAuth(self.sessions),
             Replayer(self._player_of, self._loopback, self._connects_for),
             Interceptor(self.sessions, self._loopback),
@@ -111,7 +111,9 @@ class Engine:
     def _bind(self, spec: SessionSpec) -> socket.socket:
         """Bind a port that no session has, on whatever address: connections are told apart by their port."""
         for _ in range(_ATTEMPTS):
-            listener = bind(spec.port, spec.listen)
+            if spec.port_use is PortUse.FIRST and spec.port:
+                bind(spec.port, spec.listen).close()  # fails where anybody else listens
+            listener = bind(spec.port, spec.listen, shared=spec.port_use is not PortUse.ALONE)
             port = listener.getsockname()[1]
             if port not in {session.port for session in self.sessions}:
                 return listener
@@ -191,13 +193,18 @@ class Engine:
         return session.phase_for(client.id).player if session is not None else None
 
 
-def bind(port: int, address: str = LOOPBACK) -> socket.socket:
-    """Return a socket bound to this port, 0 for a free one, of an IP address; StartError when it cannot be."""
+def bind(port: int, address: str = LOOPBACK, *, shared: bool = False) -> socket.socket:
+    """Return a socket bound to this port, 0 for a free one, of an IP address; StartError when it cannot be.
+
+    One that is `shared` gets a part of the connections: Linux deals them out among all that are (socket(7)).
+    """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     # asyncio sets TCP_NODELAY only where the protocol is named (asyncio/base_events.py, _set_nodelay); without it
     # every answer waits for the client's delayed acknowledgement (measured: 44 ms in place of 2).
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import itertools
 import logging
 import time
@@ -31,6 +32,16 @@ _MOST_WAITING_BYTES = OVERFLOW_BYTES // 2
 """Past it nothing new begins where failures to record block; chosen, not measured."""
 
 
+class PortUse(enum.Enum):
+    """Who listens on a session's port."""
+
+    ALONE = "alone"
+    FIRST = "first"
+    """The first of several workers, which has to find out whether somebody else does."""
+    JOINS = "joins"
+    """One of several workers, after the first."""
+
+
 @dataclass(frozen=True, slots=True)
 class ReplaySpec:
     """How a session answers from its cassette."""
@@ -44,6 +55,8 @@ class ReplaySpec:
     """By what recorded times are multiplied; 0 plays at once."""
     compresses: bool
     match: MatchRules
+    claims: Path | None = None
+    """Where the workers of a session that has several note what they have handed out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +81,7 @@ class SessionSpec:
     """Whether traffic that cannot be recorded is stopped rather than passed through."""
     listen: str = LOOPBACK
     """The IP address that clients connect to."""
+    port_use: PortUse = PortUse.ALONE
     login: Login | None = None
     """What clients have to know; None for those of an address that only this machine can reach."""
 

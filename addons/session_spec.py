@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from addons.access import LOOPBACK, parse_listen, parse_login, require_login
-from addons.live import ReplaySpec, SessionSpec
+from addons.live import PortUse, ReplaySpec, SessionSpec
 from addons.routing import parse_connect_to, parse_upstream_proxy
 from addons.settings import router_table
 from cassette.headerfilter import HeaderPolicy
@@ -26,6 +26,7 @@ def _replay_spec(values: dict[str, Any]) -> ReplaySpec:
         factor=values["factor"],
         compresses=values["compress"],
         match=MatchRules.from_json(values["match"]),
+        claims=Path(values["claims"]) if values.get("claims") else None,
     )
 
 
@@ -48,5 +49,6 @@ def spec_from_json(values: dict[str, Any]) -> SessionSpec:
         replay=_replay_spec(values["replay"]) if values["replay"] else None,
         blocks=values.get("blocks", False),
         listen=listen,
+        port_use=PortUse(values.get("port_use", "alone")),
         login=login,
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import re
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
@@ -23,6 +24,8 @@ from addons.routing import (
 )
 from cassette.matchrules import MatchRules
 
+MOST_WORKERS = 64
+"""Far more than help; chosen, not measured."""
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([kmgt]?i?)b?", re.IGNORECASE | re.ASCII)
 _UNITS: dict[str, int] = {"": 1} | {
     prefix + binary: int((1024 if binary else 1000) ** power)
@@ -93,6 +96,16 @@ def yes_or_no(value: object) -> bool:
     if isinstance(value, str) and value.lower() in words:
         return words[value.lower()]
     raise ValueError(f"expected true or false, not {_shown(value)}")
+
+
+def workers(value: object) -> int:
+    """Read a number of processes; `auto` is one for each core that this process may use."""
+    if value == "auto":
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    text = str(value) if not isinstance(value, bool) else ""
+    if not re.fullmatch(r"[1-9][0-9]?", text) or int(text) > MOST_WORKERS:
+        raise ValueError(f"expected a number from 1 to {MOST_WORKERS} or auto, not {_shown(value)}")
+    return int(text)
 
 
 def factor(value: object) -> float:

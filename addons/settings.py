@@ -95,6 +95,8 @@ class DaemonSettings:
     linger_seconds: float
     log_level: Literal["debug", "info", "warning", "error"]
     log_format: Literal["text", "json"]
+    workers: int
+    """How many proxy processes share the work."""
     metrics: Address | None
     """Where metrics and health are served over TCP."""
 
@@ -205,6 +207,7 @@ _SCHEMA: _Schema = {
         "log_level": _Key(setting_values.one_of("debug", "info", "warning", "error"), "info"),
         "log_format": _Key(setting_values.one_of("text", "json"), "json"),
         "metrics": _Key(setting_values.address, "127.0.0.1:9464"),
+        "workers": _Key(setting_values.workers, "4"),
     },
     "upstream": {
         "ca": _Key(setting_values.certificates, "corporate-ca.pem", is_path=True),

@@ -15,7 +15,7 @@ for use by several threads at once.
 from __future__ import annotations
 
 import enum
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -111,12 +111,21 @@ class Deck:
     """The interactions of a cassette, to be handed out one by one."""
 
     def __init__(
-        self, interactions: Sequence[Interaction], rules: MatchRules | None = None, *, repeat: bool = False
+        self,
+        interactions: Sequence[Interaction],
+        rules: MatchRules | None = None,
+        *,
+        repeat: bool = False,
+        claim: Callable[[int], bool] | None = None,
     ) -> None:
-        """Take the interactions in their order. `repeat` lets the last that matches answer further calls."""
+        """Take the interactions in their order. `repeat` lets the last that matches answer further calls.
+
+        `claim`, where others hand out the same interactions: takes one by its position, unless another has it.
+        """
         self._interactions = tuple(interactions)
         self._rules = MatchRules() if rules is None else rules
         self._repeat = repeat
+        self._claim = claim
         self._used = bytearray(len(self._interactions))
         self._by_exact: _Index[tuple[str, str, bytes]] = {}
         self._places: dict[tuple[str, str], _Place] = {}
@@ -151,9 +160,14 @@ class Deck:
         """Return the interactions that have answered nothing yet, in order."""
         return tuple(item for item, used in zip(self._interactions, self._used, strict=True) if not used)
 
+    def note_used(self, taken: bytes) -> None:
+        """Count those as used that others have handed out: a byte for each position, 0 for one that is not."""
+        for position, flag in enumerate(taken):
+            self._used[position] |= flag
+
     def _find(self, request: Request) -> Hit | Miss:
         exact = self._by_exact.get(exact_key(request))
-        position = None if exact is None else exact.first_unused(self._used)
+        position = None if exact is None else self._next(exact)
         if position is not None:
             return self._hit(position, Level.EXACT)
         place = self._places.get(place_of(request, self._rules))
@@ -167,7 +181,7 @@ class Deck:
             else:
                 queue = self._by_rules(place).get(rules_key(request, body, self._rules))
             if queue is not None:
-                position = queue.first_unused(self._used)
+                position = self._next(queue)
                 if position is not None:
                     return self._hit(position, level)
                 queues.append((level, queue))
@@ -178,8 +192,15 @@ class Deck:
             return Hit(self._interactions[queue.positions[-1]], level, repeated=True)
         return self._miss(Reason.ALL_USED, request, queue.positions)
 
+    def _next(self, queue: _Queue) -> int | None:
+        """Take the first interaction of a queue that is not used."""
+        while (position := queue.first_unused(self._used)) is not None:
+            self._used[position] = True
+            if self._claim is None or self._claim(position):
+                return position
+        return None
+
     def _hit(self, position: int, level: Level) -> Hit:
-        self._used[position] = True
         return Hit(self._interactions[position], level)
 
     def _miss(self, reason: Reason, request: Request, positions: Sequence[int]) -> Miss:

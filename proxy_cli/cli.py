@@ -237,6 +237,9 @@ def recover() -> None:
 @click.option("--foreground", is_flag=True, help="Stay in the foreground and log to standard error too.")
 @click.option("--log-format", metavar="text|json", help="How the log is written.  [default: text]")
 @click.option("--metrics", metavar="HOST:PORT", help="Serve metrics and health over TCP too.")
+@click.option(
+    "--workers", metavar="N|auto", help="Proxy processes that share the work; auto: one a core.  [default: 1]"
+)
 @click.option("--linger", is_flag=True, hidden=True)
 @click.pass_context
 def daemon(ctx: click.Context, /, foreground: bool, linger: bool, **options: Any) -> None:

@@ -47,6 +47,7 @@ class Control:
         self.places = places
         self._ensured = False
         self._linger_seconds: float | None = None
+        self._options: Mapping[str, str | None] | None = None
 
     def is_running(self) -> bool:
         """Tell whether a daemon listens; a socket that a dead one left behind does not count."""
@@ -83,7 +84,7 @@ class Control:
                 if not self._ensured or time.monotonic() > deadline:
                     raise
                 time.sleep(_LOOK_SECONDS)
-                self.ensure_daemon(self._linger_seconds)
+                self.ensure_daemon(self._linger_seconds, self._options)
             else:
                 return answer
 
@@ -160,7 +161,7 @@ class Control:
         `options` are those of `wiretape daemon`, by their names in Python.
         Raises StartError with the last line of what it said when it does not come up.
         """
-        self._ensured, self._linger_seconds = True, linger_seconds
+        self._ensured, self._linger_seconds, self._options = True, linger_seconds, options
         if self.is_running():
             return
         command = [sys.executable, "-P", "-m", "proxy_cli", "daemon", "--foreground"]

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -33,6 +34,7 @@ from proxy_cli.places import Places
 from proxy_cli.private import PrivateFolder
 from proxy_cli.registry import Registry
 from proxy_cli.trust import refresh_bundles
+from proxy_cli.workers import worker_count
 
 _log = logging.getLogger(__name__)
 _TICK_SECONDS = 1.0
@@ -49,6 +51,7 @@ class Daemon:
         """`lingers`: end by itself after `linger_seconds` without a session; else never."""
         self._places = places
         self._metrics = settings.metrics
+        self._workers = settings.workers
         self._observing: ObservingServer | None = None
         self._linger_seconds = settings.linger_seconds if lingers else None
         self._started_at = time.time()
@@ -95,7 +98,9 @@ class Daemon:
             )  # fmt: skip
         if self._metrics is not None:
             self._observing = ObservingServer(self._metrics, self._observe)
-        self._registry = registry = Registry(self._places.journals, ca.directory)
+        self._registry = registry = Registry(
+            self._places.journals, ca.directory, workers=worker_count(self._workers, sys.platform)
+        )
         PrivateFolder(self._places.socket.parent).close()
         server = ControlServer(self._places.socket, self._route)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -199,6 +204,7 @@ class Daemon:
             "log": str(self._places.log),
             "metrics": self._observing.url if self._observing is not None else None,
             **{f"{name}_pid": pid for name, pid in self._registry.pids().items()},
+            "workers": self._registry.workers(),
             "restarts": self._registry.restarts(),
         }
 

@@ -39,5 +39,5 @@ def open_session(
     request = session_request(
         name, options, settings, roots, default_cassette=default_cassette, owner_pid=owner_pid
     )
-    control.ensure_daemon(settings.daemon.linger_seconds)
+    control.ensure_daemon(settings.daemon.linger_seconds, {"workers": str(settings.daemon.workers)})
     return Opened(control.open(request), settings, paths)

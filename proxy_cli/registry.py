@@ -12,6 +12,7 @@ import contextlib
 import logging
 import re
 import secrets
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -38,16 +39,27 @@ _COUNTS_SECONDS = 0.5
 class Registry:
     """All sessions, and the children that serve them. Methods may be called from several threads."""
 
-    def __init__(self, journals: Path, ca_folder: Path, *, silence_seconds: float = SILENCE_SECONDS) -> None:
+    def __init__(
+        self,
+        journals: Path,
+        ca_folder: Path,
+        *,
+        workers: int = 1,
+        silence_seconds: float = SILENCE_SECONDS,
+    ) -> None:
         """Start the children; they are ready when the first session opens."""
+        self._decks = journals.parent / "decks" if workers > 1 else None
         self._journals = journals
         self._sessions: dict[str, Session] = {}
         self._lock = threading.RLock()
         self._stopping = False
         make_private_folder(journals)
+        if self._decks is not None:
+            shutil.rmtree(self._decks, ignore_errors=True)  # of a daemon that was killed
+            make_private_folder(self._decks)
         with self._lock:
             self._scribe = ScribeKeeper(self._lock, self._take_up, silence_seconds=silence_seconds)
-            self._workers = Workers(ca_folder, self._lock, self._worker_succeeded)
+            self._workers = Workers(workers, ca_folder, self._lock, self._worker_succeeded)
         self._switcher = Switcher(self._scribe, self._workers, self._lock, self._refuse_two_writers)
 
     def open(self, request: SessionRequest) -> dict[str, Any]:
@@ -64,7 +76,15 @@ class Registry:
             self._refuse_twice(request)
             directory = self._journals / f"{request.name}-{secrets.token_hex(4)}"
             records, replays = what_to_do(request)
-            session = Session(request, directory, records, replays, has_journal=records, has_replayed=replays)
+            session = Session(
+                request,
+                directory,
+                records,
+                replays,
+                decks=self._decks,
+                has_journal=records,
+                has_replayed=replays,
+            )
             if records:
                 self._refuse_two_writers(session)
             with contextlib.ExitStack() as undo:
@@ -136,6 +156,7 @@ class Registry:
                 session.count(writer, counts)
             if session.has_journal:
                 recordings.finish(self._scribe, session)
+        session.forget_decks()
         with self._lock:
             del self._sessions[name]
         _log.info("session.closed session=%s", name)
@@ -232,8 +253,12 @@ class Registry:
         return [name for name, pid in owners.items() if pid is not None and not is_alive(pid)]
 
     def pids(self) -> dict[str, int]:
-        """Return the children's process ids."""
+        """Return the children's process ids; of several workers the first one's."""
         return {"worker": self._workers.now[0].child.pid, "scribe": self._scribe.pid}
+
+    def workers(self) -> dict[str, int]:
+        """Return all workers' process ids, by the names under which sessions count them."""
+        return {worker.writer: worker.child.pid for worker in self._workers.now}
 
     def _take_up(self) -> None:
         """Give a new scribe its work."""
@@ -248,7 +273,7 @@ class Registry:
                 continue
             session.writer_gone(gone)
             try:
-                successor.open(session.worker_spec(session.port))
+                self._workers.open_in(successor, session.worker_spec(session.port))
                 session.problem = ""
                 if session.has_journal:
                     self._scribe.call("writer_gone", directory=str(session.directory), writer=gone)

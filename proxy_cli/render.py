@@ -102,7 +102,10 @@ def status(answer: dict[str, Any]) -> str:
     if answer["daemon"] is None:
         return "no daemon is running; start one with: wiretape start"
     info = answer["daemon"]
-    lines = [f"daemon running (pid {info['pid']}, version {info['version']}), log {shown(info['log'])}"]
+    several = f", {len(info['workers'])} workers" if len(info["workers"]) > 1 else ""
+    lines = [
+        f"daemon running (pid {info['pid']}, version {info['version']}{several}), log {shown(info['log'])}"
+    ]
     if not answer["sessions"]:
         lines.append("no session is open; open one: wiretape start")
     for session in answer["sessions"]:

@@ -39,6 +39,10 @@ class Session:
     replays: bool
     """Whether requests are answered from the cassette."""
     port: int = 0
+    decks: Path | None = None
+    """Where several workers note what they have replayed; None when there is one."""
+    phase: int = 0
+    """How often the mode was changed."""
     closing: bool = False
     has_journal: bool = False
     """Whether something is recorded, or was before the mode was changed."""
@@ -86,7 +90,18 @@ class Session:
         return self.request.replay | {
             "cassette": str(self.request.cassette),
             "sealed": not self.records,
+            "claims": str(self._deck) if self._deck is not None else None,
         }
+
+    @property
+    def _deck(self) -> Path | None:
+        return self.decks / f"{self.directory.name}.{self.phase}" if self.decks is not None else None
+
+    def forget_decks(self) -> None:
+        """Delete what workers noted of replays, in all phases."""
+        if self.decks is not None:
+            for path in self.decks.glob(f"{self.directory.name}.*"):
+                path.unlink(missing_ok=True)
 
     def description(self) -> Recording:
         """Return what the scribe has to know."""
@@ -144,6 +159,10 @@ class Session:
                 "blocked": traffic.get("blocked", 0),
             },
             "failure": traffic.get("failure", ""),
+            "workers": {
+                writer: {name: counted.get(name, 0) for name in ("exchanges", "passed", "hits", "in_flight")}
+                for writer, counted in self.counted.items()
+            },
             "journal_lag_bytes": max(0, traffic.get("journal_bytes", 0) - written.get("read_bytes", 0)),
             "problem": written.get("problem") or traffic.get("problem") or self.problem,
         }
@@ -163,6 +182,8 @@ def merged(counted: Iterable[dict[str, Any]]) -> dict[str, Any]:
         for name, value in one.items():
             if isinstance(value, list):
                 total[name] = [*total.get(name, []), *value][-_MOST_MESSAGES:]
+            elif name == "unused":  # each says what is left for all
+                total[name] = min(value, total.get(name, value))
             elif isinstance(value, str):
                 total[name] = value or total.get(name, "")
             else:

@@ -40,6 +40,7 @@ class SessionOptions:
     timing_factor: str | None = None
     log_format: str | None = None
     metrics: str | None = None
+    workers: str | None = None
 
 
 def load_settings(
@@ -113,6 +114,7 @@ def _option_layers(options: SessionOptions, cwd: Path) -> Iterator[Layer]:
         ("--proxy-auth", options.proxy_auth, _nested(("session", "proxy_auth"), options.proxy_auth)),
         ("--log-format", options.log_format, _nested(("daemon", "log_format"), options.log_format)),
         ("--metrics", options.metrics, _nested(("daemon", "metrics"), options.metrics)),
+        ("--workers", options.workers, _nested(("daemon", "workers"), options.workers)),
         ("--upstream-proxy", options.upstream_proxy, _nested(("upstream", "proxy"), options.upstream_proxy)),
     ]
     for option, value, values in given:

@@ -58,7 +58,7 @@ class Switcher:
             self._drain(session, drain_seconds)
             recordings.catch_up(self._scribe, session)
         records, replays = _what_to_do(request)
-        new = replace(session, request=request, records=records, replays=replays)
+        new = replace(session, request=request, records=records, replays=replays, phase=session.phase + 1)
         begins_journal = records and not session.has_journal
         with contextlib.ExitStack() as undo:
             if begins_journal:
@@ -113,7 +113,8 @@ class Switcher:
                 continue
             with self._lock:
                 if self._workers.now is workers:  # else one of them came in between, and is not ready
-                    session.request, session.records, session.replays = new.request, new.records, new.replays
+                    session.request, session.phase = new.request, new.phase
+                    session.records, session.replays = new.records, new.replays
                     session.has_replayed |= new.replays
                     return
         raise ControlError("the worker died; see: wiretape logs")

@@ -23,6 +23,7 @@ VARIABLES: Mapping[str, tuple[str, ...]] = {
     "WIRETAPE_PROXY_AUTH": ("session", "proxy_auth"),
     "WIRETAPE_UPSTREAM_CA": ("upstream", "ca"),
     "WIRETAPE_UPSTREAM_PROXY": ("upstream", "proxy"),
+    "WIRETAPE_WORKERS": ("daemon", "workers"),
 }
 """Variable to the path of the setting that it sets."""
 

@@ -24,6 +24,17 @@ _SUCCESSOR_SECONDS = 10.0
 _LOOK_SECONDS = 0.02
 
 
+def worker_count(wanted: int, platform: str) -> int:
+    """Return how many workers there can be: only Linux deals connections out among sockets at one port.
+
+    Elsewhere SO_REUSEPORT gives them all to one (macOS), or does not exist.
+    """
+    if wanted > 1 and platform != "linux":
+        _log.warning("workers.one_only wanted=%d platform=%s", wanted, platform)
+        return 1
+    return wanted
+
+
 @dataclass(frozen=True, slots=True)
 class Worker:
     """One worker process."""
@@ -48,9 +59,9 @@ class Workers:
     """The workers that there are at present."""
 
     def __init__(
-        self, ca_folder: Path, lock: threading.RLock, succeeded: Callable[[str, Worker], None]
+        self, count: int, ca_folder: Path, lock: threading.RLock, succeeded: Callable[[str, Worker], None]
     ) -> None:
-        """Start them. `succeeded` is told who is gone and who came; it is called under `lock`."""
+        """Start so many. `succeeded` is told who is gone and who came; it is called under `lock`."""
         self._ca_folder = ca_folder
         self._lock = lock
         self._succeeded = succeeded
@@ -60,7 +71,7 @@ class Workers:
         self.restarts = 0
         """How often one died and was succeeded."""
         with lock:
-            self._workers: tuple[Worker, ...] = (self._start(),)
+            self._workers: tuple[Worker, ...] = tuple(self._start() for _ in range(count))
 
     def _start(self) -> Worker:
         writer = f"w{next(self._generations)}"
@@ -97,13 +108,22 @@ class Workers:
         opened: list[Worker] = []
         try:
             for worker in self._workers:
-                spec = spec | {"port": worker.open(spec)}
+                use = "alone" if len(self._workers) == 1 else "joins" if opened else "first"
+                spec = spec | {"port": worker.open(spec | {"port_use": use})}
                 opened.append(worker)
         except BaseException:
             for worker in opened:
                 self._close_quietly(worker, spec["name"], 0.0)
             raise
         return int(spec["port"])
+
+    def open_in(self, successor: Worker, spec: dict[str, Any]) -> None:
+        """Open a session in a worker that has just come, at the port that the others have."""
+        successor.open(spec | {"port_use": self._use})
+
+    @property
+    def _use(self) -> str:
+        return "alone" if len(self._workers) == 1 else "joins"
 
     def close(self, name: str, drain_seconds: float) -> dict[str, dict[str, Any]]:
         """Close a session in all of them at once; return the counters by writer, of those that lived to tell."""
@@ -127,7 +147,7 @@ class Workers:
     def prepare(self, spec: dict[str, Any]) -> None:
         """Have all of them make ready to serve a session in another mode; raises what one of them cannot."""
         for worker in self._workers:
-            worker.child.call("prepare", session=spec)
+            worker.child.call("prepare", session=spec | {"port_use": self._use})
 
     def enter(self, name: str) -> None:
         """Have those that are ready serve a session so. One that is dead is succeeded by one that does anyway."""

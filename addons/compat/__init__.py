@@ -15,6 +15,7 @@ from addons.compat.connecting import limit_connecting
 from addons.compat.connections import (
     accept_on,
     break_off,
+    close_upstream,
     connections_on,
     cut,
     last_activity,
@@ -49,6 +50,7 @@ __all__ = [
     "ERROR_HEADER",
     "accept_on",
     "break_off",
+    "close_upstream",
     "connections_on",
     "cut",
     "has_crashed",

@@ -84,6 +84,15 @@ def break_off(proxyserver: Proxyserver, client: connection.Client) -> None:
         writer.transport.abort()
 
 
+def close_upstream(proxyserver: Proxyserver, client: connection.Client, upstream: connection.Server) -> None:
+    """End a connection to an upstream before anything was said on it."""
+    handler = proxyserver.connections.get(client.id)
+    io = handler.transports.get(upstream) if handler is not None else None
+    writer: Any = io.writer if io is not None else None
+    if writer is not None:
+        writer.transport.abort()
+
+
 def watch_end(proxyserver: Proxyserver, client: connection.Client, upstream: connection.Server) -> None:
     """Keep what tells later how an upstream's connection ended; mitmproxy takes RST for FIN (proxy/server.py:288)."""
     handler = proxyserver.connections.get(client.id)

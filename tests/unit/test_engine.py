@@ -42,3 +42,13 @@ def test_a_busy_port_is_refused_with_what_to_do() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(StartError, match=rf"port {port} cannot be used: .* --port"):
             bind(port)
+
+
+@pytest.mark.skipif(not hasattr(socket, "SO_REUSEPORT"), reason="this system shares no ports")
+def test_shared_port_is_shared_with_those_who_share_it_only() -> None:
+    with bind(0, shared=True) as first:
+        first.listen()
+        port = first.getsockname()[1]
+        bind(port, shared=True).close()
+        with pytest.raises(StartError, match=rf"port {port} cannot be used"):
+            bind(port)

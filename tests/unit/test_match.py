@@ -82,6 +82,26 @@ def test_hits_misses_and_what_is_unused_are_counted() -> None:
     assert (deck.hits, deck.misses, [item.id for item in deck.unused()]) == (2, 1, [1])
 
 
+def test_what_another_deck_has_handed_out_is_passed_over() -> None:
+    taken: set[int] = set()
+
+    def claim(position: int) -> bool:
+        is_free = position not in taken
+        taken.add(position)
+        return is_free
+
+    calls = recorded({"a": 1}, {"a": 1}, {"a": 1, "user": "x"}, {"a": 1})
+    one, two = (Deck(calls, claim=claim) for _ in range(2))
+    assert hit(one, {"a": 1}).interaction.id == 0
+    assert hit(two, {"a": 1}).interaction.id == 1
+    assert hit(one, {"a": 1}).interaction.id == 3
+    assert hit(two, {"a": 1}).how is Level.RULES
+    assert miss(one, {"a": 1}).reason is Reason.ALL_USED
+    fresh = Deck(calls)
+    fresh.note_used(b"\1\0\1\0")
+    assert [item.id for item in fresh.unused()] == [1, 3]
+
+
 def test_request_without_a_body_matches_only_one_without() -> None:
     deck = Deck(recorded(b"", b"{}", b" "))
     assert hit(deck, b"").interaction.id == 0

@@ -122,7 +122,7 @@ def test_status_without_a_daemon_says_how_to_start_one() -> None:
 
 
 def test_status_tells_of_each_session_what_is_not_zero() -> None:
-    daemon = {"pid": 17, "version": "0.1", "log": "/home/daemon.log"}
+    daemon = {"pid": 17, "version": "0.1", "log": "/home/daemon.log", "workers": {"w1": 18}}
     busy = _session(
         in_flight=2, passed=1, tunnels=4, interrupted=1, journal_lag_bytes=50, problem="disk full"
     )

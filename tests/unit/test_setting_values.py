@@ -33,3 +33,11 @@ def test_no_proxy_and_no_certificates_are_none() -> None:
 def test_a_long_wrong_value_is_not_shown() -> None:
     with pytest.raises(ValueError, match=r"not a text$"):
         setting_values.one_of("a", "b")("x" * 100)
+
+
+def test_number_of_workers_may_be_text_or_left_to_the_machine() -> None:
+    assert setting_values.workers("2") == setting_values.workers(2) == 2
+    assert setting_values.workers("auto") >= 1
+    for value in (0, "0", -1, 65, 1.5, True, None, "many"):
+        with pytest.raises(ValueError, match=r"expected a number from 1 to 64 or auto"):
+            setting_values.workers(value)
