@@ -23,7 +23,7 @@ from tests.bench.figures import Bench
 from tests.bench.load import load_side
 from tests.bench.machine import describe, share_out
 from tests.bench.plot import svg
-from tests.bench.report import Row, table
+from tests.bench.report import Row, skipped, table
 
 RESULTS = Path("bench-results")
 
@@ -72,14 +72,21 @@ def main(given: list[str] | None = None) -> None:
     print(", ".join(f"{name} {value}" for name, value in machine.items()), flush=True)
     cores = share_out(os.sched_getaffinity(0), one_core=options.one_core)
     rows: list[Row] = []
+    failed = False
     with load_side(cores.load) as load:
         bench = Bench(load, cores, options.rounds, options.quick)
         for name in options.only:
             print(f"measuring {name} ...", file=sys.stderr, flush=True)
-            rows += FIGURES[name](bench)
+            try:
+                rows += FIGURES[name](bench)
+            except (RuntimeError, OSError, AssertionError) as exc:  # the others are still worth having
+                rows.append(skipped(name, f"it failed: {exc}"))
+                failed = True
     print(table(rows))
     for path in keep(options, machine, rows, bench.raw):
         print(f"written: {path}")
+    if failed:
+        sys.exit(1)
 
 
 def keep(

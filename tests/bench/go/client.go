@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-const patience = 120 * time.Second
+const patience = 300 * time.Second
 
 // A route leads to the upstream, through a proxy or directly.
 type route struct {
