@@ -196,7 +196,7 @@ class Series:
         return [turn.found[name] for turn in self.turns]
 
     def worker_cpu_us(self) -> list[float]:
-        """Return what the proxy process spent for each request, in microseconds."""
+        """Return what the proxy process spent for each of what was counted, in microseconds."""
         return [turn.worker_cpu / turn.found["count"] * 1e6 for turn in self.turns]
 
     def share(self) -> float:

@@ -270,6 +270,14 @@ def gigabyte(bench: Bench) -> Iterator[Row]:
         times(1.0),
         direct=series["direct"].of(rate),
         against="mitmdump, storing nothing",
+        note=saturation(series["wiretape"], series["mitmdump"]),
+    )
+    yield compared(
+        "CPU per MB of it, proxy process",
+        "us",
+        series["wiretape"].worker_cpu_us(),
+        series["mitmdump"].worker_cpu_us(),
+        against="mitmdump, storing nothing",
     )
 
 

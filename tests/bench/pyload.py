@@ -281,7 +281,7 @@ async def bulk(task: Task, port: int) -> dict[str, float]:
         began = time.monotonic()
         size = await client.fetch(f"/bytes/{task['size']}")
         seconds = time.monotonic() - began
-    return {"mb_per_second": size / 1e6 / seconds, "seconds": seconds}
+    return {"mb_per_second": size / 1e6 / seconds, "seconds": seconds, "count": size / 1e6}
 
 
 DUTIES: dict[str, Callable[[Task, int], Awaitable[dict[str, float]]]] = {

@@ -247,7 +247,8 @@ func bulk(r *route, task Task) (Result, error) {
 		return nil, fmt.Errorf("%d bytes came in place of %d", size, task.Size)
 	}
 	seconds := float64(now()-began) / 1e9
-	return Result{"mb_per_second": float64(size) / 1e6 / seconds, "seconds": seconds}, nil
+	megabytes := float64(size) / 1e6
+	return Result{"mb_per_second": megabytes / seconds, "seconds": seconds, "count": megabytes}, nil
 }
 
 // everyone does the same with each client, side by side, and returns what went wrong.
