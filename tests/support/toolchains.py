@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import venv
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -31,6 +31,11 @@ SDK_PACKAGES = ("openai>=1.60", "anthropic>=0.40", "httpx[http2,socks]>=0.28")
 UNDICI = "undici@6"
 """The proxy agent for Node 20, whose own `fetch` knows no proxy; Node 22 has it built in."""
 
+NPM_INSTALL = (
+    "npm", "install", "--no-save", "--no-package-lock", "--no-audit", "--no-fund", "--fetch-retries=0",
+)  # fmt: skip
+"""The beginning of a command that installs Node's packages without leaving a word about it."""
+
 _INSTALL_DEADLINE_S = 300.0
 
 
@@ -44,34 +49,19 @@ def tool_cache(pytestconfig: pytest.Config) -> Path:
 @pytest.fixture(scope="session")
 def go_client(tool_cache: Path) -> Path:
     """The Go program that sends the requests of a plan with net/http; needs nothing but Go."""
-    return _build_go(tool_cache, "goclient", E2E / "go", needs_modules=False)
+    return build_go(tool_cache, "goclient", E2E / "go", needs_modules=False)
 
 
 @pytest.fixture(scope="session")
 def go_vcr(tool_cache: Path) -> Path:
     """The Go program that records and replays with go-vcr; needs Go and its modules."""
-    return _build_go(tool_cache, "govcr", INTEROP / "go", needs_modules=True)
+    return build_go(tool_cache, "govcr", INTEROP / "go", needs_modules=True)
 
 
 @pytest.fixture(scope="session")
 def sdk_python(tool_cache: Path) -> Path:
     """The interpreter of an environment that holds the openai, anthropic and httpx packages."""
-    wanted = "\n".join([sys.version, *SDK_PACKAGES])
-
-    def make(folder: Path) -> None:
-        venv.create(folder, with_pip=True)
-        install: list[str | Path] = [
-            folder / "bin" / "python",
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--retries=0",
-            *SDK_PACKAGES,
-        ]
-        _install(install, folder)
-
-    return _made_once(tool_cache, "sdk", wanted, make) / "bin" / "python"
+    return python_with(tool_cache, "sdk", SDK_PACKAGES)
 
 
 @pytest.fixture(scope="session")
@@ -80,7 +70,7 @@ def node_environment(tool_cache: Path) -> Mapping[str, str]:
     node = shutil.which("node")
     if node is None:
         pytest.skip("Node is not installed")
-    major = int(_output([node, "-p", "process.versions.node.split('.')[0]"]))
+    major = int(output([node, "-p", "process.versions.node.split('.')[0]"]))
     if major >= 24:
         return {"NODE_USE_ENV_PROXY": "1"}
     if shutil.which("npm") is None:
@@ -88,19 +78,10 @@ def node_environment(tool_cache: Path) -> Mapping[str, str]:
 
     def make(folder: Path) -> None:
         shutil.copy(CLIENTS / "preload.cjs", folder)
-        npm = [
-            "npm",
-            "install",
-            "--no-save",
-            "--no-package-lock",
-            "--ignore-scripts",
-            "--no-audit",
-            "--no-fund",
-        ]
-        _install([*npm, "--fetch-retries=0", f"--prefix={folder}", UNDICI], folder)
+        install([*NPM_INSTALL, "--ignore-scripts", f"--prefix={folder}", UNDICI], folder)
 
     preload = (CLIENTS / "preload.cjs").read_text()
-    folder = _made_once(tool_cache, "node", UNDICI + preload, make)
+    folder = made_once(tool_cache, "node", UNDICI + preload, make)
     return {"NODE_OPTIONS": f"--require={folder / 'preload.cjs'}"}
 
 
@@ -113,7 +94,19 @@ def curl() -> str:
     return found
 
 
-def _build_go(cache: Path, name: str, folder: Path, *, needs_modules: bool) -> Path:
+def python_with(cache: Path, name: str, packages: Sequence[str]) -> Path:
+    """Return the interpreter of an environment that holds these packages; skip the test when there is none."""
+
+    def make(folder: Path) -> None:
+        venv.create(folder, with_pip=True)
+        python = folder / "bin" / "python"
+        install([python, "-m", "pip", "install", "--quiet", "--retries=0", *packages], folder)
+
+    return made_once(cache, name, "\n".join([sys.version, *packages]), make) / "bin" / "python"
+
+
+def build_go(cache: Path, name: str, folder: Path, *, needs_modules: bool) -> Path:
+    """Return the program that the Go module in a folder makes; skip the test where it cannot be built."""
     go = shutil.which("go")
     if go is None:
         pytest.skip("Go is not installed")
@@ -125,7 +118,7 @@ def _build_go(cache: Path, name: str, folder: Path, *, needs_modules: bool) -> P
         env = {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
         if needs_modules:
             # Nothing but the modules comes from outside, so a failure here is a registry out of reach.
-            _install([go, "mod", "download"], folder, env)
+            install([go, "mod", "download"], folder, env)
         built = subprocess.run(
             [go, "build", "-o", target / name, "."],
             cwd=folder,
@@ -139,10 +132,10 @@ def _build_go(cache: Path, name: str, folder: Path, *, needs_modules: bool) -> P
         if built.returncode != 0:
             pytest.fail(f"{name} does not build:\n{built.stderr}")
 
-    return _made_once(cache, name, _output([go, "version"]) + text, make) / name
+    return made_once(cache, name, output([go, "version"]) + text, make) / name
 
 
-def _made_once(cache: Path, name: str, wanted: str, make: Callable[[Path], None]) -> Path:
+def made_once(cache: Path, name: str, wanted: str, make: Callable[[Path], None]) -> Path:
     """Return the folder that `make` filled for exactly this, filling it first where nobody has."""
     folder = cache / f"{name}-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
     with _locked(cache / f"{name}.lock"):
@@ -162,7 +155,7 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _install(command: list[str | Path], folder: Path, env: Mapping[str, str] | None = None) -> None:
+def install(command: Sequence[str | Path], folder: Path, env: Mapping[str, str] | None = None) -> None:
     """Run an installer; skip the test with what it said when it cannot do it."""
     try:
         done = subprocess.run(
@@ -183,5 +176,6 @@ def _install(command: list[str | Path], folder: Path, env: Mapping[str, str] | N
         pytest.skip(f"{Path(command[0]).name} could not install: {lines[-1]}")
 
 
-def _output(command: list[str]) -> str:
+def output(command: Sequence[str | Path]) -> str:
+    """Return what a command prints, without the line feed."""
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
