@@ -8,13 +8,17 @@ READY := $(VENV)/.ready
 # Most tests wait for processes and sockets rather than compute.
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 
-.PHONY: demo test check format e2e bench fuzz soak kill wheel clean
+.PHONY: demo test matrix check format e2e bench fuzz soak kill wheel clean
 
 demo: $(READY)
 	$(BIN)/wiretape demo
 
 test: $(READY)
 	$(BIN)/python -m pytest -n $(JOBS)
+
+# Real clients of every ecosystem; what they need is made once, in WIRETAPE_MATRIX_CACHE or the user's cache folder.
+matrix: $(READY)
+	WIRETAPE_MATRIX=1 $(BIN)/python -m pytest tests/matrix -n 2
 
 check: $(READY)
 	$(BIN)/ruff format --check .

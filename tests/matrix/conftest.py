@@ -71,7 +71,7 @@ def scrubbed() -> dict[str, str]:
     return {name: os.environ[name] for name in kept if name in os.environ}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def matrix_wiretape(tmp_path_factory: pytest.TempPathFactory, scrubbed: dict[str, str]) -> Iterator[Wiretape]:
     """The command in a scrubbed environment, with one daemon for all rows of a process."""
     with Wiretape(tmp_path_factory.mktemp("matrix")) as command:

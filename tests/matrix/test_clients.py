@@ -52,15 +52,19 @@ def test_client_is_recorded_with_nothing_set_but_what_env_prints(
     program = row.make(tools)
     facts.update(version=program.version, runtime=program.runtime, how=program.how)
     router = Router()
+    secrets = credentials()
     with Upstream(router.play) as upstream:
         printed, recorded = recorder.record(
             program.command,
             upstream.options(row.host),
-            credentials(),
+            secrets,
             {"AWS_DEFAULT_REGION": "us-east-1"},
             router.look,
         )
     assert [one.url for one in recorded] == [f"https://{row.host}{one.target}" for one in upstream.received]
+    # That no key is left means something only if one was sent.
+    fields = [value for one in upstream.received for _, value in one.headers]
+    assert any(secret in field for secret in secrets.values() for field in fields)
     plain, streamed = router.answers
     assert (plain.streams, streamed.streams) == (False, True)
     assert_same(recorded[0], upstream.received[0], 200, plain.body)

@@ -1,7 +1,7 @@
 """The table of the matrix: what each row's test found, as Markdown for people and as JSON for programs.
 
-A test keeps its row's facts in `Row.facts`, a plain dict, which travels with the test's report through
-pytest-xdist to the process that prints.
+A test keeps its row's facts in a plain dict, which travels with the test's report through pytest-xdist to the
+process that prints. Every fact but `place`, the row's number, is a column.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def facts_of(report: pytest.TestReport) -> Facts | None:
     """Return what the report of a row's test says in the end; None when it has nothing final to say."""
     facts = dict(report.user_properties).get(PROPERTY)
     final = report.when == "call" or (report.when == "setup" and not report.passed)
-    if not isinstance(facts, dict) or not final:
+    if not isinstance(facts, dict) or "place" not in facts or not final:
         return None
     row = {**dict.fromkeys(COLUMNS, ""), **facts, "outcome": report.outcome}
     if report.skipped:

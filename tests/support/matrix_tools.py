@@ -7,17 +7,16 @@ is made. What cannot be made (no toolchain, no network, no such package) skips i
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import os
 import platform
 import re
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Concatenate, ParamSpec
 
 import platformdirs
 import pytest
@@ -50,7 +49,7 @@ class Program:
     version: str
     """The client's own version."""
     runtime: str
-    """What it runs on, with its version; empty where it is a program of its own."""
+    """What it runs on, with its version."""
     how: str = "proxy, HTTPS_PROXY"
     """The way to the router, with the variable that leads the client there."""
 
@@ -63,28 +62,6 @@ def matrix_cache() -> Path:
     return folder
 
 
-_Arguments = ParamSpec("_Arguments")
-
-
-def _fails_once(
-    make: Callable[Concatenate[Tools, _Arguments], Path],
-) -> Callable[Concatenate[Tools, _Arguments], Path]:
-    """Keep the reason why an environment could not be made: no other row of this process tries again."""
-
-    @functools.wraps(make)
-    def wrapped(self: Tools, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> Path:
-        key = f"{make.__name__}{args}"
-        if key in self.reasons:
-            pytest.skip(self.reasons[key])
-        try:
-            return make(self, *args, **kwargs)
-        except pytest.skip.Exception as skipped:
-            self.reasons[key] = str(skipped)
-            raise
-
-    return wrapped
-
-
 class Tools:
     """Make programs of what lies in `tests/matrix`; `pytest.skip` where one cannot be made."""
 
@@ -92,15 +69,12 @@ class Tools:
         self._cache = cache
         self._quick_cache = quick_cache
         self._quick = quick
-        self.reasons: dict[str, str] = {}
-        """Why environments could not be made."""
+        self._reasons: dict[str, str] = {}
+        """Why environments could not be made, by their names."""
 
     def python(self, client: str, package: str | None, requirements: str = "requirements.txt") -> Program:
         """Return a client of `python/client.py`; `package` is whose version counts, None for the language's own."""
-        if package is None:
-            python = Path(shutil.which("python3") or pytest.skip("python3 is not in PATH"))
-        else:
-            python = self._python_environment(requirements)
+        python = Path(sys.executable) if package is None else self._python_environment(requirements)
         ask = "import platform, sys; print(platform.python_version())"
         if package:
             ask += f"; from importlib.metadata import version; print(version({package!r}))"
@@ -111,7 +85,7 @@ class Tools:
     def node(self, client: str, package: str | None, *, newer: bool) -> Program:
         """Return a client of `node/client.mjs`, on the Node that is installed or on one from the registry."""
         node = self._newer_node() / "node" / "bin" / "node" if newer else _program("node")
-        folder = self._node_packages() if package else made_once(self._cache, "node-none", "", _nothing)
+        folder = self._node_package(package) if package else self._made("node-none", "", _nothing)
         program = _beside(MATRIX / "node" / "client.mjs", folder)
         runtime = output([node, "-p", "process.versions.node"])
         version = _node_version(folder / "node_modules", package) if package else runtime
@@ -161,33 +135,45 @@ class Tools:
         folder = self._agent(package)
         name, *arguments = command
         version = _node_version(folder / "node_modules", package)
-        return Program((str(folder / "node_modules" / ".bin" / name), *arguments), version, "")
+        return Program((str(folder / "node_modules" / ".bin" / name), *arguments), version, "native")
 
     def git(self) -> Program:
         """Return the git that is installed."""
         git = _program("git")
-        return Program((str(git),), output([git, "--version"]).split()[2], "")
+        return Program((str(git),), output([git, "--version"]).split()[2], "native")
 
-    @_fails_once
+    def _made(self, name: str, wanted: str, make: Callable[[Path], None]) -> Path:
+        return self._once(name, lambda: made_once(self._cache, name, wanted, make))
+
+    def _once(self, name: str, make: Callable[[], Path]) -> Path:
+        """Make an environment; where that failed for another row already, say why and do not try again."""
+        if name in self._reasons:
+            pytest.skip(self._reasons[name])
+        try:
+            return make()
+        except pytest.skip.Exception as skipped:
+            self._reasons[name] = str(skipped)
+            raise
+
     def _python_environment(self, requirements: str) -> Path:
         if self._quick:
-            return python_with(self._quick_cache, "sdk", SDK_PACKAGES)
+            return self._once("sdk", lambda: python_with(self._quick_cache, "sdk", SDK_PACKAGES))
         lines = (MATRIX / "python" / requirements).read_text().splitlines()
         packages = [line for line in lines if line and not line.startswith("#")]
-        return python_with(self._cache, requirements.removesuffix(".txt"), packages)
+        name = requirements.removesuffix(".txt")
+        return self._once(name, lambda: python_with(self._cache, name, packages))
 
-    @_fails_once
-    def _node_packages(self) -> Path:
-        manifest = MATRIX / "node" / "package.json"
+    def _node_package(self, package: str) -> Path:
+        """Make a folder for one package, since each row needs but one: whatever ails another is not its matter."""
         npm = _program("npm")
+        wanted: str = json.loads((MATRIX / "node" / "package.json").read_text())["dependencies"][package]
 
         def make(folder: Path) -> None:
-            shutil.copy(manifest, folder)
-            install([npm, *NPM_INSTALL[1:], "--ignore-scripts", f"--prefix={folder}"], folder)
+            package_at = f"{package}@{wanted}"
+            install([npm, *NPM_INSTALL[1:], "--ignore-scripts", f"--prefix={folder}", package_at], folder)
 
-        return made_once(self._cache, "node", manifest.read_text(), make)
+        return self._made(f"node-{package.rpartition('/')[2]}", f"{package}@{wanted}", make)
 
-    @_fails_once
     def _newer_node(self) -> Path:
         npm = _program("npm")
 
@@ -195,13 +181,11 @@ class Tools:
             # Its script picks the package that holds the program for this machine.
             install([npm, *NPM_INSTALL[1:], f"--prefix={folder}", NEWER_NODE], folder)
 
-        return made_once(self._cache, "newer-node", NEWER_NODE, make) / "node_modules"
+        return self._made("newer-node", NEWER_NODE, make) / "node_modules"
 
-    @_fails_once
     def _go_program(self) -> Path:
-        return build_go(self._cache, "go", MATRIX / "go", needs_modules=True)
+        return self._once("go", lambda: build_go(self._cache, "go", MATRIX / "go", needs_modules=True))
 
-    @_fails_once
     def _java_program(self, main: str, artifact: str | None) -> Path:
         javac = _program("javac")
         source = MATRIX / "java" / f"{main}.java"
@@ -214,13 +198,20 @@ class Tools:
                 shutil.copy(manifest, folder)
                 copy = ["dependency:copy-dependencies", f"-DoutputDirectory={folder / 'lib'}"]
                 install([mvn, "--quiet", "--batch-mode", f"--file={folder / 'pom.xml'}", *copy], folder)
-            classes = ["-encoding", "UTF-8", "-cp", f"{folder / 'lib'}/*", "-d", folder / "classes", source]
+            classes: list[str | Path] = [
+                "-encoding",
+                "UTF-8",
+                "-cp",
+                f"{folder / 'lib'}/*",
+                "-d",
+                folder / "classes",
+                source,
+            ]
             install([javac, *classes], folder)
 
         wanted = source.read_text() + (manifest.read_text() if artifact else "")
-        return made_once(self._cache, f"java-{main}", wanted + output([_program("java"), "--version"]), make)
+        return self._made(f"java-{main}", wanted + output([_program("java"), "--version"]), make)
 
-    @_fails_once
     def _rust_program(self) -> Path:
         cargo = _program("cargo")
         source = MATRIX / "rust"
@@ -235,16 +226,15 @@ class Tools:
             shutil.rmtree(target)
 
         texts = [path.read_text() for path in (source / "Cargo.toml", source / "src" / "main.rs")]
-        return made_once(self._cache, "rust", "".join(texts), make)
+        return self._made("rust", "".join(texts), make)
 
-    @_fails_once
     def _agent(self, package: str) -> Path:
         npm = _program("npm")
 
         def make(folder: Path) -> None:
             install([npm, *NPM_INSTALL[1:], f"--prefix={folder}", package], folder)
 
-        return made_once(self._cache, package.rpartition("/")[2], package, make)
+        return self._made(package.rpartition("/")[2], package, make)
 
 
 def machine() -> str:
