@@ -25,6 +25,8 @@ class Row:
     """It writes bodies as it gets them, not the text in them."""
     quick: bool = False
     """It is tried by every run of all tests, not only by the matrix."""
+    bypass: str = ""
+    """Why it cannot be led through the proxy, as was measured: to try it would be to let it ask the real host."""
 
 
 def _python() -> Iterator[Row]:
@@ -65,31 +67,34 @@ def _python() -> Iterator[Row]:
     yield row("urllib", None, raw=True, quick=True)
 
 
-def _node(*, newer: bool) -> Iterator[Row]:
+_BYPASSES = {
+    ("Bun", AWS_SDK): "goes past the proxy: an HTTP/2 session of its own",
+    ("Deno", AWS_SDK): "goes past the proxy: an HTTP/2 session of its own",
+    ("Deno", "undici"): "goes past the proxy: connections of its own",
+}
+"""By runtime and client: no variable reaches them (Bun 1.4.5, Deno 2.9.6)."""
+
+
+def _javascript(runtime: str, *, quick: bool = False) -> Iterator[Row]:
     def row(
-        client: str,
-        package: str | None,
-        host: str = OPENAI,
-        name: str = "",
-        *,
-        raw: bool = False,
-        quick: bool = False,
+        client: str, package: str | None, host: str = OPENAI, name: str = "", *, raw: bool = False
     ) -> Row:
         def make(tools: Tools) -> Program:
-            return tools.node(client, package, newer=newer)
+            return tools.javascript(client, package, runtime)
 
-        age = "newer" if newer else "installed"
-        return Row(f"Node {name or client} ({age})", make, host, raw=raw, quick=quick and not newer)
+        is_quick = quick and client in {"openai", "fetch", "node:https"}
+        bypass = _BYPASSES.get((runtime, client), "")
+        return Row(f"{runtime} {name or client}", make, host, raw=raw, quick=is_quick, bypass=bypass)
 
-    yield row("openai", "openai", quick=True)
+    yield row("openai", "openai")
     yield row("openai-responses", "openai", name="openai, responses")
     yield row("@anthropic-ai/sdk", "@anthropic-ai/sdk", ANTHROPIC)
     yield row("@google/genai", "@google/genai", GEMINI)
     yield row(AWS_SDK, AWS_SDK, BEDROCK)
     yield row("axios", "axios", raw=True)
     yield row("undici", "undici", raw=True)
-    yield row("fetch", None, raw=True, quick=True)
-    yield row("node:https", None, raw=True, quick=True)
+    yield row("fetch", None, raw=True)
+    yield row("node:https", None, raw=True)
 
 
 def _compiled() -> Iterator[Row]:
@@ -106,7 +111,14 @@ def _compiled() -> Iterator[Row]:
     yield Row("curl", lambda tools: tools.curl(), raw=True, quick=True)
 
 
-ROWS = (*_python(), *_node(newer=False), *_node(newer=True), *_compiled())
+ROWS = (
+    *_python(),
+    *_javascript("Node", quick=True),
+    *_javascript("newer Node"),
+    *_javascript("Bun"),
+    *_javascript("Deno"),
+    *_compiled(),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +132,8 @@ class Agent:
     host: str
     path: str
     """Where it has its answers from."""
+    on_node: bool = False
+    """It runs on the Node that is installed; else it is a native program."""
 
 
 _QUESTION = "Wie warm ist es? 🌡"
@@ -132,5 +146,21 @@ AGENTS = (
         ("codex", "exec", "--skip-git-repo-check", _QUESTION),
         OPENAI,
         "/v1/responses",
+    ),
+    # A model that is named: else one is asked which model to ask, in JSON.
+    Agent(
+        "Gemini CLI",
+        "@google/gemini-cli",
+        ("gemini", "--skip-trust", "-m", "gemini-2.5-flash", "-p", _QUESTION),
+        GEMINI,
+        "/v1beta/models/gemini-2.5-flash:streamGenerateContent",
+        on_node=True,
+    ),
+    Agent(
+        "OpenCode",
+        "opencode-ai",
+        ("opencode", "run", "-m", "anthropic/claude-sonnet-4-5", _QUESTION),
+        ANTHROPIC,
+        "/v1/messages",
     ),
 )

@@ -62,7 +62,7 @@ def test_agent_is_recorded_with_nothing_set_but_what_env_prints(
     agent: Agent, tools: Tools, facts: Facts, recorder: Recorder
 ) -> None:
     facts.update(place=len(ROWS) + AGENTS.index(agent), client=agent.name)
-    program = tools.agent(agent.package, agent.command)
+    program = tools.agent(agent.package, agent.command, on_node=agent.on_node)
     facts.update(version=program.version, runtime=program.runtime, how=program.how, plain=UNTRIED)
     router = Router()
     with Upstream(router.play) as upstream:
@@ -75,7 +75,7 @@ def test_agent_is_recorded_with_nothing_set_but_what_env_prints(
     asked = [one for one in recorded if urlsplit(one.url).path == agent.path and one.code == 200]
     assert asked
     assert {urlsplit(one.url).hostname for one in asked} == {agent.host}
-    facts.update(streamed=YES, note=f"{router.protocol}; {len(recorded)} requests recorded")
+    facts.update(streamed=YES, note=f"{router.protocol}; requests recorded: {len(recorded)}")
 
 
 def _as_said(one: Recorded) -> Said:

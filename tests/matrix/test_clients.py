@@ -49,6 +49,8 @@ def test_client_is_recorded_with_nothing_set_but_what_env_prints(
     row: Row, tools: Tools, facts: Facts, recorder: Recorder
 ) -> None:
     facts.update(place=ROWS.index(row), client=row.name)
+    if row.bypass:
+        pytest.skip(row.bypass)
     program = row.make(tools)
     facts.update(version=program.version, runtime=program.runtime, how=program.how)
     router = Router()

@@ -99,5 +99,5 @@ def test_git_is_recorded_with_nothing_set_but_what_env_prints(
         assert_same(one, received, 200, body)
     first = upstream.received[0]
     facts.update(
-        plain=YES, streamed=YES, note=f"{protocol(first)}; {len(recorded)} requests recorded, --host"
+        plain=YES, streamed=YES, note=f"{protocol(first)}; requests recorded: {len(recorded)}, by --host"
     )

@@ -35,8 +35,11 @@ from tests.support.toolchains import (
 MATRIX = ROOT / "tests" / "matrix"
 CACHE_VARIABLE = "WIRETAPE_MATRIX_CACHE"
 
-NEWER_NODE = "node@24"
-"""A Node that honours proxy variables by itself, as a package that holds the program."""
+RUNTIMES = {"newer Node": "node@24", "Bun": "bun@1", "Deno": "deno@2"}
+"""What runs JavaScript besides the Node that is installed, as packages that hold the programs.
+
+The newer Node honours proxy variables by itself.
+"""
 
 AWS_SDK = "@aws-sdk/client-bedrock-runtime"
 
@@ -82,15 +85,17 @@ class Tools:
         command = (str(python), "-P", str(MATRIX / "python" / "client.py"), client)
         return Program(command, versions[0] if versions else runtime, f"Python {runtime}")
 
-    def node(self, client: str, package: str | None, *, newer: bool) -> Program:
-        """Return a client of `node/client.mjs`, on the Node that is installed or on one from the registry."""
-        node = self._newer_node() / "node" / "bin" / "node" if newer else _program("node")
+    def javascript(self, client: str, package: str | None, runtime: str = "Node") -> Program:
+        """Return a client of `node/client.mjs`; `runtime` is the Node that is installed, or one of `RUNTIMES`."""
+        engine = _program("node") if runtime == "Node" else self._runtime(RUNTIMES[runtime])
         folder = self._node_package(package) if package else self._made("node-none", "", _nothing)
-        program = _beside(MATRIX / "node" / "client.mjs", folder)
-        runtime = output([node, "-p", "process.versions.node"])
-        version = _node_version(folder / "node_modules", package) if package else runtime
-        how = "proxy, HTTPS_PROXY" if package == "axios" else f"proxy, {_node_switch(runtime, package)}"
-        return Program((str(node), str(program), client), version, f"Node {runtime}", how)
+        script = str(_beside(MATRIX / "node" / "client.mjs", folder))
+        family = runtime.rpartition(" ")[2]
+        number = output([engine, "--version"]).removeprefix("v").removeprefix("deno ").split()[0]
+        version = _node_version(folder / "node_modules", package) if package else number
+        run = ("run", "--quiet", "--allow-all", "--node-modules-dir=manual") if family == "Deno" else ()
+        how = f"proxy, {_javascript_switch(family, number, client)}"
+        return Program((str(engine), *run, script, client), version, f"{family} {number}", how)
 
     def go(self, client: str, module: str | None) -> Program:
         """Return a client of `go/main.go`; `module` is whose version counts, None for the language's own."""
@@ -130,12 +135,13 @@ class Tools:
         tls = next((library for library in libraries if "ssl" in library.lower()), "")
         return Program(("sh", str(MATRIX / "curl" / "client.sh"), str(curl)), version, tls.replace("/", " "))
 
-    def agent(self, package: str, command: Sequence[str]) -> Program:
+    def agent(self, package: str, command: Sequence[str], *, on_node: bool) -> Program:
         """Return a coding agent from the npm registry: a program of a package, and its arguments."""
         folder = self._agent(package)
         name, *arguments = command
         version = _node_version(folder / "node_modules", package)
-        return Program((str(folder / "node_modules" / ".bin" / name), *arguments), version, "native")
+        runtime = f"Node {output([_program('node'), '-p', 'process.versions.node'])}" if on_node else "native"
+        return Program((str(folder / "node_modules" / ".bin" / name), *arguments), version, runtime)
 
     def git(self) -> Program:
         """Return the git that is installed."""
@@ -168,20 +174,23 @@ class Tools:
         npm = _program("npm")
         wanted: str = json.loads((MATRIX / "node" / "package.json").read_text())["dependencies"][package]
 
+        manifest = json.dumps({"private": True, "type": "module", "dependencies": {package: wanted}})
+
         def make(folder: Path) -> None:
-            package_at = f"{package}@{wanted}"
-            install([npm, *NPM_INSTALL[1:], "--ignore-scripts", f"--prefix={folder}", package_at], folder)
+            (folder / "package.json").write_text(manifest)
+            install([npm, *NPM_INSTALL[1:], "--ignore-scripts", f"--prefix={folder}"], folder)
 
-        return self._made(f"node-{package.rpartition('/')[2]}", f"{package}@{wanted}", make)
+        return self._made(f"node-{package.rpartition('/')[2]}", manifest, make)
 
-    def _newer_node(self) -> Path:
+    def _runtime(self, package: str) -> Path:
+        """Return a program from the npm registry; a script of the package picks the one for this machine."""
+        name = package.partition("@")[0]
         npm = _program("npm")
 
         def make(folder: Path) -> None:
-            # Its script picks the package that holds the program for this machine.
-            install([npm, *NPM_INSTALL[1:], f"--prefix={folder}", NEWER_NODE], folder)
+            install([npm, *NPM_INSTALL[1:], f"--prefix={folder}", package], folder)
 
-        return self._made("newer-node", NEWER_NODE, make) / "node_modules"
+        return self._made(f"runtime-{name}", package, make) / "node_modules" / ".bin" / name
 
     def _go_program(self) -> Path:
         return self._once("go", lambda: build_go(self._cache, "go", MATRIX / "go", needs_modules=True))
@@ -262,12 +271,14 @@ def _node_version(modules: Path, package: str) -> str:
     return version
 
 
-def _node_switch(runtime: str, package: str | None) -> str:
-    """Name the variable that leads this Node to the proxy: its own switch or, before there was one, a preload."""
-    major, minor = map(int, runtime.split(".")[:2])
-    # The AWS SDK speaks HTTP/2, which the switch does not cover (nodejs.org, http2.connect).
-    has_switch = (major, minor) >= (24, 5) or (major == 22 and minor >= 21)
-    return "NODE_USE_ENV_PROXY" if has_switch and package != AWS_SDK else "NODE_OPTIONS"
+def _javascript_switch(family: str, version: str, client: str) -> str:
+    """Name the variable that leads a JavaScript client to the proxy."""
+    if client == "axios" or (family != "Node" and client != "node:https"):
+        return "HTTPS_PROXY"
+    major, minor = map(int, version.split(".")[:2])
+    # Before there was a switch it is a preload; HTTP/2, which the AWS SDK speaks, is not covered by any.
+    has_switch = family != "Node" or (major, minor) >= (24, 5) or (major == 22 and minor >= 21)
+    return "NODE_USE_ENV_PROXY" if has_switch and client != AWS_SDK else "NODE_OPTIONS"
 
 
 def _beside(source: Path, folder: Path) -> Path:
