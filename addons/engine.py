@@ -134,8 +134,14 @@ class Engine:
         self._prepared[spec.name] = Phase(spec, player)
 
     def enter(self, session: LiveSession) -> None:
-        """Serve what begins from now on as was prepared; what is under way ends in the mode that it began in."""
-        session.phase = phase = self._prepared.pop(session.spec.name)
+        """Serve what begins from now on as was prepared; what is under way ends in the mode that it began in.
+
+        Nothing happens where nothing was: a worker that came in between was opened in that mode.
+        """
+        phase = self._prepared.pop(session.spec.name, None)
+        if phase is None:
+            return
+        session.phase = phase
         _log.info(
             "session.switched session=%s records=%s replays=%s",
             phase.spec.name, phase.records, phase.player is not None,

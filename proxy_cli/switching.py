@@ -104,7 +104,8 @@ class Switcher:
         """Have the workers make ready, and believe in the new mode: a worker's successor opens what is believed."""
         undo.callback(self._workers.abandon, new.request.name, ends_journal=begins_journal)
         for _ in range(_ATTEMPTS):
-            workers = self._workers.now
+            with self._lock:  # so that one that has just come has opened the session
+                workers = self._workers.now
             try:
                 self._workers.prepare(new.worker_spec(session.port))
             except ControlError:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from addons.child import Child
-from addons.errors import ControlError
+from addons.errors import ControlError, ProxyError
 from cassette.errors import CassetteError
 
 _log = logging.getLogger(__name__)
@@ -105,17 +106,16 @@ class Workers:
 
     def open(self, spec: dict[str, Any]) -> int:
         """Open a session in each of them, at one port, which is returned; nothing is left open when one fails."""
-        opened: list[Worker] = []
-        try:
-            for worker in self._workers:
-                use = "alone" if len(self._workers) == 1 else "joins" if opened else "first"
-                spec = spec | {"port": worker.open(spec | {"port_use": use})}
-                opened.append(worker)
-        except BaseException:
-            for worker in opened:
-                self._close_quietly(worker, spec["name"], 0.0)
-            raise
-        return int(spec["port"])
+        first, *others = self._workers
+        port = first.open(spec | {"port_use": "first" if others else "alone"})
+        spec = spec | {"port": port}
+        opened = [first]
+        outcomes = _each(others, functools.partial(self.open_in, spec=spec))
+        opened += [worker for worker, outcome in outcomes if not isinstance(outcome, Exception)]
+        if len(opened) < len(self._workers):
+            _each(opened, lambda worker: self._close_quietly(worker, spec["name"], 0.0))
+            _raise_first(outcomes)
+        return port
 
     def open_in(self, successor: Worker, spec: dict[str, Any]) -> None:
         """Open a session in a worker that has just come, at the port that the others have."""
@@ -127,14 +127,8 @@ class Workers:
 
     def close(self, name: str, drain_seconds: float) -> dict[str, dict[str, Any]]:
         """Close a session in all of them at once; return the counters by writer, of those that lived to tell."""
-        workers = self._workers
-        with ThreadPoolExecutor(len(workers)) as pool:
-            counted = pool.map(lambda worker: self._close_quietly(worker, name, drain_seconds), workers)
-            return {
-                worker.writer: counts
-                for worker, counts in zip(workers, counted, strict=True)
-                if counts is not None
-            }
+        outcomes = _each(self._workers, lambda worker: self._close_quietly(worker, name, drain_seconds))
+        return {worker.writer: counted for worker, counted in outcomes if isinstance(counted, dict)}
 
     @staticmethod
     def _close_quietly(worker: Worker, name: str, drain_seconds: float) -> dict[str, Any] | None:
@@ -146,8 +140,8 @@ class Workers:
 
     def prepare(self, spec: dict[str, Any]) -> None:
         """Have all of them make ready to serve a session in another mode; raises what one of them cannot."""
-        for worker in self._workers:
-            worker.child.call("prepare", session=spec | {"port_use": self._use})
+        spec = spec | {"port_use": self._use}
+        _raise_first(_each(self._workers, lambda worker: worker.child.call("prepare", session=spec)))
 
     def enter(self, name: str) -> None:
         """Have those that are ready serve a session so. One that is dead is succeeded by one that does anyway."""
@@ -165,11 +159,18 @@ class Workers:
                 _log.error("session.%s_failed session=%s worker=%s reason=%s", do, name, worker.writer, exc)
 
     def recording(self, name: str) -> tuple[set[str], int]:
-        """Return the flows of a session that are being recorded, and how many bytes wait for the disk."""
-        answers = [worker.child.call("recording", name=name) for worker in self._workers]
-        return {flow for one in answers for flow in one["flows"]}, sum(
-            one["waiting_bytes"] for one in answers
-        )
+        """Return the flows of a session that are being recorded, and how many bytes wait for the disk.
+
+        A worker that does not answer has none: what a dead one recorded is over.
+        """
+        flows: set[str] = set()
+        waiting_bytes = 0
+        for worker in self._workers:
+            with contextlib.suppress(ControlError):
+                answer = worker.child.call("recording", name=name)
+                flows.update(answer["flows"])
+                waiting_bytes += answer["waiting_bytes"]
+        return flows, waiting_bytes
 
     def counts(self) -> dict[str, dict[str, Any]]:
         """Return the counters of all sessions, by writer; one that is busy is left out."""
@@ -202,3 +203,22 @@ class Workers:
         """End them."""
         for worker in self._workers:
             worker.child.close(timeout_seconds)
+
+
+def _each(workers: Sequence[Worker], do: Callable[[Worker], Any]) -> list[tuple[Worker, Any]]:
+    """Do something with all of them at once; return what came of it for each, an error as it is."""
+
+    def outcome(worker: Worker) -> Any:
+        try:
+            return do(worker)
+        except (ProxyError, CassetteError) as exc:
+            return exc
+
+    with ThreadPoolExecutor(max(1, len(workers))) as pool:
+        return list(zip(workers, pool.map(outcome, workers), strict=True))
+
+
+def _raise_first(outcomes: Sequence[tuple[Worker, Any]]) -> None:
+    for _, outcome in outcomes:
+        if isinstance(outcome, Exception):
+            raise outcome

@@ -266,6 +266,25 @@ def _without(two: Two, victim: int) -> dict[str, int]:
     return {} if victim in pids.values() else pids
 
 
+def test_successor_of_a_killed_worker_replays_what_is_left(two: Two, tmp_path: Path) -> None:
+    answers = [answer_to(str(number)) for number in range(_MANY)]
+    tape = write_tape(tmp_path / "tape.yaml", [call(question("same"), answer) for answer in answers])
+    session = two.open("--mode=replay-only", cassette=tape)
+    asked = ("POST", "/v1/chat/completions", [("Content-Type", "application/json")])
+    body = json.dumps(question("same")).encode()
+    seen = []
+    with _clients(session, _MANY // 2) as clients:
+        seen += [client.ask(*asked, body).body for client in clients]
+    victim = next(iter(two.pids().values()))
+    os.kill(victim, signal.SIGKILL)
+    until("a successor", functools.partial(_without, two, victim))
+    with _clients(session, _MANY // 2) as clients:
+        seen += [client.ask(*asked, body).body for client in clients]
+    summary = two.close(session)
+    assert seen == answers
+    assert (summary["misses"], summary["unused"]) == (0, 0)
+
+
 def test_number_of_workers_is_a_setting_that_start_goes_by(tmp_path: Path) -> None:
     with InProcess(tmp_path) as command:
         done = command.run("daemon", "--workers=none", check=False)

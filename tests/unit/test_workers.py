@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from addons.errors import ControlError, StartError
+from cassette.errors import StoreError
 from proxy_cli import workers as workers_module
 from proxy_cli.workers import Worker, Workers, worker_count
 
@@ -25,14 +26,14 @@ class Child:
         self.on_death = on_death
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.errors: dict[str, Exception] = {}
+        self.answers: dict[str, Any] = {"open": {"port": 4711}, "measures": {"r": self.writer}}
         self.pid = 17
 
     def call(self, do: str, **arguments: Any) -> Any:
         self.asked.append((do, arguments))
         if do in self.errors:
             raise self.errors[do]
-        answers: dict[str, Any] = {"open": {"port": 4711}, "measures": {"r": self.writer}}
-        return answers.get(do, {})
+        return self.answers.get(do, {})
 
     def is_alive(self) -> bool:
         return True
@@ -78,7 +79,21 @@ def test_session_that_one_cannot_open_is_open_in_none(workers: Workers) -> None:
         workers.open(SPEC)
     assert [do for do, _ in first.asked] == ["open", "close"]
     assert [do for do, _ in second.asked] == ["open"]
-    assert third.asked == []
+    assert [do for do, _ in third.asked] == ["open", "close"]
+
+
+def test_what_one_cannot_make_ready_for_is_raised(workers: Workers) -> None:
+    workers.prepare(SPEC)
+    children(workers)[2].errors["prepare"] = StoreError("no cassette")
+    with pytest.raises(StoreError, match="no cassette"):
+        workers.prepare(SPEC)
+
+
+def test_dead_worker_records_nothing(workers: Workers) -> None:
+    for child in children(workers):
+        child.answers["recording"] = {"flows": [child.writer], "waiting_bytes": 5}
+    children(workers)[0].errors["recording"] = ControlError("died")
+    assert workers.recording("chat") == ({"w2", "w3"}, 10)
 
 
 def test_close_goes_on_where_one_is_dead(workers: Workers) -> None:
