@@ -114,14 +114,17 @@ class Mitmdump:
 
 
 @contextlib.contextmanager
-def recording(load: LoadSide, cores: Cores, *options: str) -> Iterator[Recording]:
+def recording(load: LoadSide, cores: Cores, *, processes: int = 1) -> Iterator[Recording]:
     """Start wiretape by its command, record the upstream, and take everything down again."""
     with _folder() as folder, Wiretape(folder) as wiretape:
         host = f"--host=localhost:{load.port}"
-        session = wiretape.start("bench", host, f"--upstream-ca={load.roots}", *options)
+        wiretape.run("daemon", f"--workers={processes}")
+        session = wiretape.start("bench", host, f"--upstream-ca={load.roots}")
         daemon = wiretape.status()["daemon"]["pid"]
         lines = children(daemon)
         workers = [pid for pid, line in lines.items() if "addons.worker" in line]
+        if len(workers) != processes:
+            raise RuntimeError(f"wiretape has {len(workers)} workers in place of {processes}")
         helpers = [daemon, *(pid for pid in lines if pid not in workers)]
         for pid in workers:
             pin(pid, cores.proxy)

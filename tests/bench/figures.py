@@ -20,7 +20,7 @@ from tests.bench.contest import (
     take_turn,
 )
 from tests.bench.machine import Cores, memory_mb
-from tests.bench.report import Row, at_most, at_most_times, compared, single, skipped, times
+from tests.bench.report import Row, at_most, at_most_times, compared, single, times
 
 _EVENT = 200
 """Bytes of an event: what a token takes in the streams of the usual providers."""
@@ -228,10 +228,7 @@ def workers(bench: Bench) -> Iterator[Row]:
     everywhere = Cores(*[bench.cores.proxy | bench.cores.load | bench.cores.helpers] * 3)
     with contextlib.ExitStack() as stack:
         one = stack.enter_context(recording(bench.load, everywhere))
-        if b"--workers" not in one.wiretape.run("start", "--help").stdout:
-            yield skipped("two workers against one", "this wiretape has no option --workers")
-            return
-        two = stack.enter_context(recording(bench.load, everywhere, "--workers=2"))
+        two = stack.enter_context(recording(bench.load, everywhere, processes=2))
         one.name, two.name = "one", "two"
         note = "" if len(everywhere.proxy) > 2 else "workers, scribe and load side share two cores"
         for name, task in (("requests/s", _requests_task(bench)), ("flat-out chunks/s", _flat_task(bench))):

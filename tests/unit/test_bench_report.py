@@ -142,7 +142,7 @@ def test_proxy_has_a_core_of_its_own_where_there_are_two(
     available: set[int], one_core: bool, proxy: set[int], load: set[int], helpers: set[int]
 ) -> None:
     cores = share_out(available, one_core=one_core)
-    assert (cores.proxy, cores.load, cores.helpers) == (proxy, load, helpers)
+    assert [set(some) for some in (cores.proxy, cores.load, cores.helpers)] == [proxy, load, helpers]
 
 
 def turns(*, worker_cpu: float, load_cpu: float = 0.1) -> Series:
