@@ -17,6 +17,7 @@ from proxy_cli import __version__, render
 from proxy_cli.cassette_commands import ls, show, verify
 from proxy_cli.control import Control, GoneError
 from proxy_cli.diff_command import diff
+from proxy_cli.doctor_command import doctor
 from proxy_cli.places import Places
 from proxy_cli.plugin_names import MODES
 from proxy_cli.service_commands import service
@@ -318,7 +319,7 @@ def demo() -> None:
     sys.exit(run_demonstration(_control()))
 
 
-for _command in (ls, show, verify, diff, service):
+for _command in (doctor, ls, show, verify, diff, service):
     main.add_command(_command)
 
 

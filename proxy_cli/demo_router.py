@@ -15,7 +15,7 @@ import ssl
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -40,7 +40,8 @@ _MAX_REQUEST_BYTES = 1 << 20
 class DemoRouter:
     """The router; listens on 127.0.0.1 between `start` (or `with`) and `close`.
 
-    `pause_ms` is the time between two events of a stream, long enough for an eye to see it flow.
+    `pause_ms` is the time between two events of a stream, long enough for an eye to see it flow; `hosts` are the
+    names that its certificate holds, besides those of this machine.
     """
 
     port: int
@@ -48,15 +49,16 @@ class DemoRouter:
     ca_file: Path
     """The certificate (PEM) that verifies the router, once started; deleted by `close`."""
 
-    def __init__(self, pause_ms: int = 40) -> None:
+    def __init__(self, pause_ms: int = 40, hosts: Sequence[str] = (HOST,)) -> None:
         self._pause_ms = pause_ms
+        self._hosts = hosts
         self._cleanup = contextlib.ExitStack()
 
     def start(self) -> None:
         """Make the certificate, bind a free port and serve in a thread of its own."""
         with contextlib.ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wiretape-demo-")))
-            context, self.ca_file = _tls_context(folder)
+            context, self.ca_file = _tls_context(folder, self._hosts)
             server = _Server(context, self._pause_ms / 1000)
             stack.callback(server.server_close)
             self.port = server.server_address[1]
@@ -80,11 +82,11 @@ class DemoRouter:
         self.close()
 
 
-def _tls_context(folder: Path) -> tuple[ssl.SSLContext, Path]:
+def _tls_context(folder: Path, hosts: Sequence[str]) -> tuple[ssl.SSLContext, Path]:
     """Make an authority and a certificate for the router; return its TLS side and the authority's file."""
     now, valid = datetime.now(UTC), timedelta(days=1)
     authority = create_authority("wiretape demo CA", now=now, valid=valid)
-    leaf = issue(authority, [HOST, "localhost", "127.0.0.1"], now=now, valid=valid)
+    leaf = issue(authority, [*hosts, "localhost", "127.0.0.1"], now=now, valid=valid)
     # `ssl` reads keys from files only. The temporary folder is ours alone (mode 0700).
     leaf_file = folder / "router.pem"
     leaf_file.write_bytes(leaf.key + leaf.certificate)

@@ -71,7 +71,7 @@ def _nothing_came(summary: dict[str, Any]) -> str:
         return "wiretape: the command reached other hosts only, which are not recorded; add them with --host"
     return (
         "wiretape: nothing came through the proxy; does the command honour HTTPS_PROXY?"
-        " (Node before 22.21 and aiohttp do not by themselves)"
+        " Where it went instead tells: wiretape doctor -- COMMAND"
     )
 
 
