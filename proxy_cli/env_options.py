@@ -17,6 +17,9 @@ _NODE_OPTION = re.compile(r'\S*"(?:[^"\\]|\\.)*"\S*|\S+')
 _JAVA_OPTION = re.compile(r"""(?:[^\s"']|"[^"]*"|'[^']*')+""")
 """HotSpot, arguments.cpp (parse_options_buffer): two kinds of quotes, no escapes."""
 
+_EXCEPTED = "http.nonProxyHosts"
+_TRUST_STORE = "javax.net.ssl.trustStore"
+
 _DIRECT = ("localhost", "127.*", "[::1]")
 """What Java itself excepts when http.nonProxyHosts is not set; setting it replaces them."""
 
@@ -34,7 +37,7 @@ def java_options(existing: str, proxy: str, trust_store: Path, exceptions: Itera
     """Return JAVA_TOOL_OPTIONS that lead to the proxy at a URL and trust what is in `trust_store`.
 
     `exceptions` are the entries of NO_PROXY. Java reads no login from options; a proxy that wants one answers
-    it with 407. The user's own trust store and proxy, if named here, are replaced; other options stay.
+    it with 407. The user's own trust store (whose roots are in ours) and proxy are replaced; other options stay.
     """
     parts = urlsplit(proxy)
     options = _JAVA_OPTION.findall(existing)
@@ -44,21 +47,29 @@ def java_options(existing: str, proxy: str, trust_store: Path, exceptions: Itera
         "http.proxyHost": str(parts.hostname),
         "http.proxyPort": str(parts.port),
         # For https, too.
-        "http.nonProxyHosts": "|".join(
-            dict.fromkeys([*_DIRECT, *_excepted(options), *_patterns(exceptions)])
-        ),
-        "javax.net.ssl.trustStore": str(trust_store),
+        _EXCEPTED: "|".join(dict.fromkeys([*_DIRECT, *_excepted(options), *_patterns(exceptions)])),
+        _TRUST_STORE: str(trust_store),
         "javax.net.ssl.trustStoreType": "PKCS12",
     }
-    ours = tuple(f"-D{name}=" for name in properties)
-    kept = [option for option in options if not re.sub("[\"']", "", option).startswith(ours)]
+    kept = [option for option in options if _property(option)[0] not in properties]
     return " ".join([*kept, *(_quoted(f"-D{name}={value}") for name, value in properties.items())])
 
 
+def java_trust_store(existing: str) -> str:
+    """Return the trust store that JAVA_TOOL_OPTIONS names, "" when it names none; the last one counts."""
+    named = [value for name, value in map(_property, _JAVA_OPTION.findall(existing)) if name == _TRUST_STORE]
+    return named[-1] if named else ""
+
+
+def _property(option: str) -> tuple[str, str]:
+    """Part `-Dname=value`, whose quotes Java takes away wherever they are."""
+    name, _, value = re.sub("[\"']", "", option).removeprefix("-D").partition("=")
+    return name, value
+
+
 def _excepted(options: Iterable[str]) -> Iterator[str]:
-    for option in options:
-        name, _, value = re.sub("[\"']", "", option).partition("=")
-        if name == "-Dhttp.nonProxyHosts":
+    for name, value in map(_property, options):
+        if name == _EXCEPTED:
             yield from filter(None, value.split("|"))
 
 

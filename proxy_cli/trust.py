@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from addons.errors import ConfigError
+from proxy_cli import java_roots
 from proxy_cli.ca import (
     BUNDLE_FILE,
     CERTIFICATE_FILE,
@@ -29,6 +30,7 @@ from proxy_cli.ca import (
     CaPaths,
     ensure_ca,
 )
+from proxy_cli.env_options import java_trust_store
 from proxy_cli.environment import ROOT_VARIABLES
 from proxy_cli.javastore import trust_store
 from proxy_cli.pem import certificates_in, loadable, to_pem
@@ -184,6 +186,8 @@ def _sources(home: Path, env: Mapping[str, str]) -> list[str]:
 
 def _values(env: Mapping[str, str]) -> list[str]:
     values = [env[name] for name in ROOT_VARIABLES if env.get(name)]
+    if store := java_trust_store(env.get("JAVA_TOOL_OPTIONS", "")):
+        values.append(store)
     # SSL_CERT_DIR may list several folders (OpenSSL, Go). It is left to the clients as it is: OpenSSL
     # and Go read it besides SSL_CERT_FILE. But httpx reads it only when SSL_CERT_FILE is not set.
     values += [folder for folder in env.get("SSL_CERT_DIR", "").split(os.pathsep) if folder]
@@ -212,9 +216,13 @@ def _roots_at(source: str) -> list[bytes]:
             files = sorted(entry for entry in path.iterdir() if entry.is_file())
             return _unique(*(certificates_in(file.read_bytes()) for file in files))
         # Not a pipe or a device: reading one may never end.
-        return certificates_in(path.read_bytes()) if path.is_file() else []
+        return _roots_of(path.read_bytes()) if path.is_file() else []
     except OSError:
         return []
+
+
+def _roots_of(content: bytes) -> list[bytes]:
+    return java_roots.roots_in_store(content) if java_roots.is_store(content) else certificates_in(content)
 
 
 def _certifi_roots() -> list[bytes]:

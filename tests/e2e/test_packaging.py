@@ -40,6 +40,8 @@ def test_wheel_holds_the_configuration_and_no_tests(wheel: Path) -> None:
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
     assert tops == {"addons", "cassette", "config", "proxy_cli"}
     assert {"config/default.yaml", "config/routers.yaml"} <= set(names)
+    probes = {f"proxy_cli/probes/{name}" for name in ("Probe.java", "probe.go", "probe.mjs", "probe.py")}
+    assert {"proxy_cli/node_proxy.cjs", *probes} <= set(names)
 
 
 def test_demo_runs_from_the_wheel_alone(wheel: Path, tmp_path: Path) -> None:

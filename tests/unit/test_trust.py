@@ -145,6 +145,17 @@ def test_every_bundle_that_was_handed_out_gets_the_renewed_ca(home: Path, corpor
     assert der(CORPORATE) not in roots_in(bundles[0])
 
 
+def test_roots_of_a_java_trust_store_of_the_users_own_stay_trusted(home: Path, tmp_path: Path) -> None:
+    store = tmp_path / "own store.p12"
+    store.write_bytes(trust_store([der(CORPORATE)]))
+    env = {"JAVA_TOOL_OPTIONS": f'-Xmx1g "-Djavax.net.ssl.trustStore={store}"'}
+    ca = client_ca(home, env)
+    assert roots_in(ca.bundle) == [own(home), der(CORPORATE), der(SYSTEM)]
+    # And in a shell within this shell, whose options name our store already.
+    inner = env | client_environment("http://127.0.0.1:8080", ca, env, "outer")
+    assert client_ca(home, inner).bundle == ca.bundle
+
+
 def test_java_and_node_get_files_of_their_own_that_are_kept_up_to_date(home: Path, corporate: Path) -> None:
     ca = client_ca(home, {"SSL_CERT_FILE": str(corporate)})
     assert ca.java_store.read_bytes() == trust_store([own(home), der(CORPORATE), der(SYSTEM)])
