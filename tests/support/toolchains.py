@@ -172,8 +172,10 @@ def install(command: Sequence[str | Path], folder: Path, env: Mapping[str, str] 
             f"{command[0]} did not end within {_INSTALL_DEADLINE_S:.0f} s: is its registry out of reach?"
         )
     if done.returncode != 0:
-        lines = (done.stderr or done.stdout).strip().splitlines() or ["it said nothing"]
-        pytest.skip(f"{Path(command[0]).name} could not install: {lines[-1]}")
+        lines = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()
+        # npm, cargo, Maven and pip go on about what to try after they have said what is wrong.
+        telling = next((line for line in lines if "error" in line.lower()), lines[-1])
+        pytest.skip(f"{Path(command[0]).name} could not install: {telling}")
 
 
 def output(command: Sequence[str | Path]) -> str:
