@@ -7,6 +7,6 @@ from tests.support.fixtures import shared_wiretape as shared_wiretape
 from tests.support.fixtures import wiretape as wiretape
 from tests.support.toolchains import curl as curl
 from tests.support.toolchains import go_client as go_client
-from tests.support.toolchains import node_environment as node_environment
+from tests.support.toolchains import node as node
 from tests.support.toolchains import sdk_python as sdk_python
 from tests.support.toolchains import tool_cache as tool_cache

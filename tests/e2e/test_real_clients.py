@@ -6,7 +6,7 @@ import functools
 import json
 import os
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -73,13 +73,12 @@ def _record(
     command: Sequence[str | Path],
     *,
     alpn: tuple[str, ...] = HTTP_2_FIRST,
-    env: Mapping[str, str] | None = None,
     stdin: bytes = b"",
 ) -> tuple[bytes, Received]:
     streaming = Streaming()
     with Upstream(streaming.play, alpn=alpn) as upstream:
         arguments = ["run", f"--cassette={cassette}", *upstream.options(), "--", *clean_command(command)]
-        with wiretape.popen(*arguments, env=env) as client:
+        with wiretape.popen(*arguments) as client:
             assert client.stdin is not None
             client.stdin.write(stdin)
             client.stdin.close()
@@ -123,8 +122,8 @@ def test_python_client_streams_and_is_recorded(record: Record, sdk_python: Path,
     assert received.version == ("HTTP/2.0" if client in ("httpx-http2", "httpx-async") else "HTTP/1.1")
 
 
-def test_node_fetch_streams_and_is_recorded(record: Record, node_environment: Mapping[str, str]) -> None:
-    printed, _ = record(["node", CLIENTS / "fetch.mjs", URL, KEY, BODY], env=node_environment)
+def test_node_fetch_streams_and_is_recorded(record: Record, node: str) -> None:
+    printed, _ = record([node, CLIENTS / "fetch.mjs", URL, KEY, BODY])
     assert printed == b"".join(EVENTS)
 
 

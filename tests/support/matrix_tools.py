@@ -8,6 +8,7 @@ is made. What cannot be made (no toolchain, no network, no such package) skips i
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import os
 import platform
@@ -247,12 +248,13 @@ class Tools:
 
 
 def machine() -> str:
-    """Say in a line what the matrix ran on: the system and its processor, without a date."""
+    """Say in a line what the matrix ran on, without a date: the system, and what wiretape itself needs."""
     try:
         system = platform.freedesktop_os_release()["PRETTY_NAME"]
     except (OSError, KeyError):
         system = f"{platform.system()} {platform.release()}"
-    return f"{system}, {platform.machine()}"
+    own = f"Python {platform.python_version()}, mitmproxy {importlib.metadata.version('mitmproxy')}"
+    return f"{system}, {platform.machine()}; wiretape on {own}"
 
 
 def _program(name: str) -> Path:

@@ -28,9 +28,6 @@ INTEROP = ROOT / "tests" / "interop"
 SDK_PACKAGES = ("openai>=1.60", "anthropic>=0.40", "httpx[http2,socks]>=0.28")
 """httpx and mitmproxy 11.0.2 cannot share an environment (h11); our users' clients do not, either."""
 
-UNDICI = "undici@6"
-"""The proxy agent for Node 20, whose own `fetch` knows no proxy; Node 22 has it built in."""
-
 NPM_INSTALL = (
     "npm", "install", "--no-save", "--no-package-lock", "--no-audit", "--no-fund", "--fetch-retries=0",
 )  # fmt: skip
@@ -65,24 +62,12 @@ def sdk_python(tool_cache: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def node_environment(tool_cache: Path) -> Mapping[str, str]:
-    """The variables that let this Node's `fetch` use a proxy: its own switch, or undici as a preload."""
-    node = shutil.which("node")
-    if node is None:
+def node() -> str:
+    """The path of Node."""
+    found = shutil.which("node")
+    if found is None:
         pytest.skip("Node is not installed")
-    major = int(output([node, "-p", "process.versions.node.split('.')[0]"]))
-    if major >= 24:
-        return {"NODE_USE_ENV_PROXY": "1"}
-    if shutil.which("npm") is None:
-        pytest.skip(f"Node {major} needs a proxy agent, and npm is not installed")
-
-    def make(folder: Path) -> None:
-        shutil.copy(CLIENTS / "preload.cjs", folder)
-        install([*NPM_INSTALL, "--ignore-scripts", f"--prefix={folder}", UNDICI], folder)
-
-    preload = (CLIENTS / "preload.cjs").read_text()
-    folder = made_once(tool_cache, "node", UNDICI + preload, make)
-    return {"NODE_OPTIONS": f"--require={folder / 'preload.cjs'}"}
+    return found
 
 
 @pytest.fixture(scope="session")
