@@ -13,6 +13,7 @@ import yaml
 
 from proxy_cli.cli import main
 from proxy_cli.variables import VARIABLES
+from tests.matrix.rows import AGENTS, ROWS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -75,3 +76,13 @@ def test_links_within_the_readme_lead_somewhere() -> None:
     wanted = set(re.findall(r"\]\(#([^)]+)\)", README))
     assert wanted <= headings
     assert all((ROOT / path).exists() for path in re.findall(r"\]\((config/[^)]+)\)", README))
+
+
+def test_table_of_clients_is_that_of_the_matrix() -> None:
+    lines = README.partition("\n## Clients\n")[2].partition("\n## ")[0].splitlines()
+    rows = [[cell.strip() for cell in line.split(" | ")] for line in lines if line.startswith("| ")][2:]
+    names = [row.name for row in ROWS] + [agent.name for agent in AGENTS] + ["git, clone"]
+    assert [row[0].removeprefix("| ") for row in rows] == names
+    said = {(row[3], row[4]) for row in rows}
+    # A line that says no would be a fault to mend, not one to print.
+    assert said <= {("yes", "yes"), ("-", "yes"), ("-", "-")}
