@@ -132,11 +132,19 @@ class Agent:
     host: str
     path: str
     """Where it has its answers from."""
+    note: str = ""
+    """What the table has to add."""
     on_node: bool = False
     """It runs on the Node that is installed; else it is a native program."""
 
 
 _QUESTION = "Wie warm ist es? 🌡"
+
+_CODEX_WITHOUT_WEBSOCKETS = (
+    '-cmodel_provider="own"',
+    f'-cmodel_providers.own={{name="own", base_url="https://{OPENAI}/v1", env_key="OPENAI_API_KEY"}}',
+)
+"""A provider that is not built in speaks HTTP alone."""
 
 AGENTS = (
     Agent("Claude Code", "@anthropic-ai/claude-code", ("claude", "-p", _QUESTION), ANTHROPIC, "/v1/messages"),
@@ -146,6 +154,15 @@ AGENTS = (
         ("codex", "exec", "--skip-git-repo-check", _QUESTION),
         OPENAI,
         "/v1/responses",
+        "asks over a WebSocket first, which would not be recorded; the router refused it",
+    ),
+    Agent(
+        "Codex, a provider of one's own",
+        "@openai/codex",
+        ("codex", "exec", "--skip-git-repo-check", *_CODEX_WITHOUT_WEBSOCKETS, _QUESTION),
+        OPENAI,
+        "/v1/responses",
+        "no WebSocket",
     ),
     # A model that is named: else one is asked which model to ask, in JSON.
     Agent(

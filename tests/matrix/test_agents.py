@@ -75,7 +75,8 @@ def test_agent_is_recorded_with_nothing_set_but_what_env_prints(
     asked = [one for one in recorded if urlsplit(one.url).path == agent.path and one.code == 200]
     assert asked
     assert {urlsplit(one.url).hostname for one in asked} == {agent.host}
-    facts.update(streamed=YES, note=f"{router.protocol}; requests recorded: {len(recorded)}")
+    notes = [router.protocol, f"requests recorded: {len(recorded)}", agent.note]
+    facts.update(streamed=YES, note="; ".join(filter(None, notes)))
 
 
 def _as_said(one: Recorded) -> Said:
