@@ -51,6 +51,8 @@ class SessionSettings:
     """An IP address."""
     login: Login | None
     """What clients have to know; never None where others than this machine's users can connect."""
+    keep_timing: bool
+    """Whether the times of chunks are kept beside the cassette, where one is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +182,7 @@ _SCHEMA: _Schema = {
         "on_record_failure": _Key(setting_values.one_of("pass", "block"), "block"),
         "listen": _Key(setting_values.listen, "127.0.0.1", explains=True),
         "proxy_auth": _Key(setting_values.login, "me:a-long-word", explains=True),
+        "keep_timing": _Key(setting_values.yes_or_no, "true"),
     },
     "hosts": _HOSTS,
     "never_decrypt": _HOSTS,
@@ -246,6 +249,7 @@ def build_settings(layers: Iterable[Layer]) -> Settings:
             merged["session", "on_record_failure"],
             merged["session", "listen"],
             merged["session", "proxy_auth"],
+            merged["session", "keep_timing"],
         ),
         hosts=merged["hosts",],
         never_decrypt=merged["never_decrypt",],

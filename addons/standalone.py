@@ -30,6 +30,7 @@ from cassette.exchange import Outcome
 from cassette.files import make_private_folder
 from cassette.journal import Kind, encode_failure
 from cassette.recording import Recording
+from cassette.times_file import remove_times
 from cassette.wire import HostField
 
 _log = logging.getLogger(__name__)
@@ -73,12 +74,16 @@ class Standalone:
         cassette = Path.cwd() / Path(options.wiretape_cassette).expanduser()
         settings = _settings(options.wiretape_config, options.wiretape_hosts)
         layout = settings.session.layout
-        store.create(cassette, layout, append=options.wiretape_append, overwrite=options.wiretape_overwrite)
+        append, overwrite = options.wiretape_append, options.wiretape_overwrite
+        if not store.create(cassette, layout, append=append, overwrite=overwrite):
+            remove_times(cassette)
         self._directory = journals(home(os.environ)) / f"{_NAME}-{secrets.token_hex(4)}"
         make_private_folder(self._directory)
         host_field = HostField(settings.session.host_field)
         max_body = settings.limits.max_body
-        Recording(_NAME, cassette, layout, host_field, settings.headers, max_body).save(self._directory)
+        keep_timing = settings.session.keep_timing
+        recording = Recording(_NAME, cassette, layout, host_field, settings.headers, max_body, keep_timing)
+        recording.save(self._directory)
         self._scribe = Child("scribe", ["cassette.scribe_process"], _scribe_died)
         self._scribe.call("open", directory=str(self._directory))
         spec = SessionSpec(_NAME, self._directory, 0, settings.headers, settings.routers, max_body,

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from cassette import journal
+from cassette.arrivals import Arrivals
 from cassette.exchange import Exchange, HeaderPairs, Outcome, RequestHead, ResponseHead
 from cassette.journal import Kind, Record
 
@@ -75,9 +76,12 @@ class Draft:
     request_body: Body = field(default_factory=Body)
     request_trailers: HeaderPairs = ()
     request_ended: bool = False
+    request_ended_at_ns: int | None = None
     response: ResponseHead | None = None
     response_at_ns: int | None = None
     response_body: Body = field(default_factory=Body)
+    arrivals: Arrivals | None = None
+    """When the response's chunks came; None where that is not kept."""
     response_trailers: HeaderPairs = ()
     response_ended: bool = False
     outcome: Outcome = Outcome.COMPLETE
@@ -122,7 +126,9 @@ class Dropped:
 class Assembler:
     """All the exchanges of one writer that are under way. Records must come in the order they were written."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps_arrivals: bool = False) -> None:
+        """Begin; `keeps_arrivals` remembers when each chunk of the responses came."""
+        self._keeps_arrivals = keeps_arrivals
         self._drafts: dict[int, Draft] = {}
         self._partial: dict[tuple[int, int], bytearray] = {}
         self._segments: dict[int, dict[int, int]] = {}
@@ -165,6 +171,8 @@ class Assembler:
                 span = Span(segment, payload_at, len(record.payload))
                 body = draft.request_body if record.kind == Kind.REQUEST_DATA else draft.response_body
                 body.add(record.payload, span)
+                if draft.arrivals is not None and body is draft.response_body:
+                    draft.arrivals.add(record.at_ns, len(record.payload))
             return None
         payload = bytes(record.payload)
         if self._partial:
@@ -199,7 +207,8 @@ class Assembler:
         number = record.exchange
         if record.kind == Kind.REQUEST_HEAD:
             head = journal.decode_request_head(payload)
-            self._drafts[number] = Draft(number, head, record.at_ns)
+            arrivals = Arrivals() if self._keeps_arrivals else None
+            self._drafts[number] = Draft(number, head, record.at_ns, arrivals=arrivals)
             return None
         if record.kind == Kind.DROPPED:
             self._drafts.pop(number, None)
@@ -211,6 +220,7 @@ class Assembler:
             case Kind.REQUEST_END:
                 draft.request_trailers = journal.decode_trailers(payload)
                 draft.request_ended = True
+                draft.request_ended_at_ns = record.at_ns
             case Kind.RESPONSE_HEAD:
                 draft.response = journal.decode_response_head(payload)
                 draft.response_at_ns = record.at_ns

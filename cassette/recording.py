@@ -27,6 +27,8 @@ class Recording:
     headers: HeaderPolicy
     max_body: int
     """Bytes; a longer body is not recorded, a body that decodes to more is kept as it came."""
+    keep_timing: bool = False
+    """Whether the times of chunks are kept beside the cassette."""
 
     @property
     def rules(self) -> WireRules:
@@ -42,6 +44,7 @@ class Recording:
             "host_field": self.host_field.value,
             "headers": self.headers.to_json(),
             "max_body": self.max_body,
+            "keep_timing": self.keep_timing,
         }
 
     @classmethod
@@ -54,6 +57,7 @@ class Recording:
             HostField(values["host_field"]),
             HeaderPolicy.from_json(values["headers"]),
             values["max_body"],
+            values.get("keep_timing", False),  # of a session that an older version opened
         )
 
     def save(self, directory: Path) -> None:

@@ -20,16 +20,18 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from cassette.errors import CassetteError, JournalCorruptError, StoreError
-from cassette.exchange import Outcome
+from cassette.exchange import Exchange, Outcome
 from cassette.files import as_store_error
 from cassette.journal import Kind, Record
 from cassette.lifecycle import Assembler, Draft, Dropped, Finished, Span
+from cassette.model import Interaction
 from cassette.recording import Recording
 from cassette.retention import Retention
 from cassette.segment_reader import PayloadFile, SegmentReader
 from cassette.segments import is_being_written, segment_path, writers_in
 from cassette.session_files import SessionFiles, delete_session
 from cassette.settled import Settled
+from cassette.timing import Timing, timing_of
 from cassette.wire import to_interaction
 
 _log = logging.getLogger(__name__)
@@ -199,7 +201,8 @@ class SessionScribe:
                 reader = SegmentReader(self.directory, name, self._settled.segments_of(name))
                 payloads = PayloadFile(self.directory, name)
                 retention = Retention(self.directory, name, self._settled)
-                self._writers[name] = _Writer(reader, Assembler(), payloads, retention)
+                assembler = Assembler(keeps_arrivals=self.recording.keep_timing)
+                self._writers[name] = _Writer(reader, assembler, payloads, retention)
         # The clock of a file system is coarse: what comes within the same tick does not show.
         if time.time_ns() - changed_ns > _TICK_NS:
             self._looked_ns = changed_ns
@@ -278,8 +281,21 @@ class SessionScribe:
 
         exchange = draft.exchange(read)
         interaction = to_interaction(exchange, self._rules, id=0)
+        timing = self._timing_of(draft, exchange, interaction)
         del exchange
-        self._files.append(writer, draft.number, interaction)
+        self._files.append(writer, draft.number, interaction, timing)
+
+    def _timing_of(self, draft: Draft, exchange: Exchange, interaction: Interaction) -> Timing | None:
+        """Return when the chunks of a whole exchange came; None where that is not kept, or cannot be told."""
+        if draft.arrivals is None or draft.request_ended_at_ns is None or interaction.interrupted:
+            return None
+        try:
+            return timing_of(
+                exchange, interaction.response, draft.arrivals.pairs(), draft.request_ended_at_ns
+            )
+        except Exception as exc:  # the interaction is worth more than its times
+            _log.error("times.failed session=%s reason=%s", self.recording.name, type(exc).__name__)
+            return None
 
     def _give_back(self) -> None:
         """Delete what is done of the journal; nothing waits to be written when this is called."""

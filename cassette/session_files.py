@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from functools import partial
 from pathlib import Path
 
 from cassette.errors import CassetteError
@@ -12,6 +13,8 @@ from cassette.model import Interaction
 from cassette.recording import Recording
 from cassette.segments import segment_path, writers_in
 from cassette.store import CassetteFile, load
+from cassette.times_file import TimesFile
+from cassette.timing import Timing
 
 _CASSETTE_LEDGER = "cassette.ledger"
 _INTERRUPTED_LEDGER = "interrupted.ledger"
@@ -26,6 +29,7 @@ class SessionFiles:
         self._recording = recording
         self._cassette: CassetteFile | None = None
         self._interrupted: CassetteFile | None = None
+        self._times = TimesFile(recording.cassette)
         self.interactions = 0
         """How many interactions of this session the cassette got."""
         self.interrupted = 0
@@ -60,14 +64,20 @@ class SessionFiles:
             for file in (self._cassette, self._interrupted)
         )
 
-    def append(self, writer: str, exchange: int, interaction: Interaction) -> None:
-        """Write an interaction to the file that it belongs to; raises StoreError, and can be called again."""
+    def append(
+        self, writer: str, exchange: int, interaction: Interaction, timing: Timing | None = None
+    ) -> None:
+        """Write an interaction to the file that it belongs to; raises StoreError, and can be called again.
+
+        The times of a whole one go beside the cassette, before it; an error in that is logged.
+        """
         assert self._cassette is not None
         if interaction.interrupted:
             self._open_interrupted().append(writer, exchange, interaction)
             self.interrupted += 1
         else:
-            self._cassette.append(writer, exchange, interaction)
+            before = partial(self._times.put, timing=timing) if timing is not None else None
+            self._cassette.append(writer, exchange, interaction, before)
             self.interactions += 1
 
     def sync(self) -> None:
@@ -75,6 +85,7 @@ class SessionFiles:
         for file in (self._cassette, self._interrupted):
             if file is not None:
                 file.sync()
+        self._times.sync()
 
     def close(self) -> None:
         """Close the files."""

@@ -18,7 +18,7 @@ import errno
 import os
 import stat
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from zlib import crc32
@@ -253,11 +253,18 @@ class CassetteFile:
             except FileNotFoundError:
                 return False
 
-    def append(self, writer: str, exchange: int, interaction: Interaction) -> int:
+    def append(
+        self,
+        writer: str,
+        exchange: int,
+        interaction: Interaction,
+        before: Callable[[int], None] | None = None,
+    ) -> int:
         """Write an interaction behind the others, under the next id, which is returned.
 
         Costs what the interaction costs, however many there are. Raises StoreError when the disk refuses; the
-        file is then as it was, or is made so by the next call, and the call can be made again.
+        file is then as it was, or is made so by the next call, and the call can be made again. `before` is told
+        the id before anything is written, in each attempt.
         """
         for _ in range(_ATTEMPTS):
             if self._in_doubt is not None:
@@ -268,6 +275,8 @@ class CassetteFile:
                     return self.count - 1
             elif not self._is_as_left():
                 self._open()
+            if before is not None:
+                before(self.count)
             with contextlib.suppress(ChangedError):  # what it is now is found out first
                 self._append(writer, exchange, interaction)
                 self.count += 1

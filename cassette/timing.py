@@ -2,11 +2,12 @@
 
 One JSON object per interaction and line, appended after the interaction itself:
 
-    {"id": 0, "head_ns": 412000000, "chunks": [[412100000, 120], [431000000, 96]]}
+    {"id": 0, "head_ns": 412000000, "chunks": [[412100000, 120], [431000000, 96]], "crc32": 2774128903}
 
 `id` is the interaction's in the cassette. Times are nanoseconds from the end of the request to the moment at
 which the proxy had the response's head, and each chunk. A chunk's size is in bytes of the body *as the cassette
-holds it*: of a response that came compressed, the text that the chunk brought.
+holds it*: of a response that came compressed, the text that the chunk brought. `crc32` is of that body, so that the
+times of an interaction that was edited, or took another's id, are not used; a line may be without it.
 
 The file is a help, not a record: a line that is missing, torn or does not fit its interaction's body costs that
 interaction its times and nothing else. Pure; nothing here opens a file.
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from cassette.encodings import content_codings
 from cassette.exchange import Exchange
@@ -37,10 +39,14 @@ class Timing:
     head_ns: int
     chunks: tuple[tuple[int, int], ...]
     """Times never go back, sizes are above zero."""
+    body_crc: int | None = None
+    """CRC-32 of the body; None when the line does not say."""
 
     def fits(self, body: bytes) -> bool:
         """Tell whether the chunks make up this body; if not, one of the two was edited."""
-        return sum(size for _, size in self.chunks) == len(body)
+        if sum(size for _, size in self.chunks) != len(body):
+            return False
+        return self.body_crc is None or self.body_crc == crc32(body)
 
 
 def timing_path(cassette: Path) -> Path:
@@ -78,13 +84,15 @@ def timing_of(
             merged[-1] = (at_ns, merged[-1][1] + size)
         else:
             merged.append((at_ns, size))
-    timing = Timing(head_ns, tuple(merged))
+    timing = Timing(head_ns, tuple(merged), crc32(response.body))
     return timing if timing.fits(response.body) else None
 
 
 def timing_line(id: int, timing: Timing) -> bytes:  # noqa: A002
     """Return the line for the interaction `id`, line feed included."""
-    fields = {"id": id, "head_ns": timing.head_ns, "chunks": timing.chunks}
+    fields: dict[str, object] = {"id": id, "head_ns": timing.head_ns, "chunks": timing.chunks}
+    if timing.body_crc is not None:
+        fields["crc32"] = timing.body_crc
     return json.dumps(fields, separators=(",", ":")).encode("ascii") + b"\n"
 
 
@@ -112,7 +120,8 @@ def _timing(fields: Any) -> Timing:
         at_ns = max(at_ns, _natural(arrived_at_ns))
         if _natural(size):
             chunks.append((at_ns, size))
-    return Timing(head_ns, tuple(chunks))
+    body_crc = fields.get("crc32")
+    return Timing(head_ns, tuple(chunks), None if body_crc is None else _natural(body_crc))
 
 
 def _natural(value: Any) -> int:

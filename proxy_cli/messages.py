@@ -53,6 +53,7 @@ class SessionRequest:
     drain_seconds: float
     replay: dict[str, Any]
     on_record_failure: str = "pass"
+    keep_timing: bool = False
     port: int = 0
     listen: str = LOOPBACK
     login: str | None = field(default=None, repr=False)

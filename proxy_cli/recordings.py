@@ -13,6 +13,7 @@ from cassette.emitter import EMPTY_DOCUMENT
 from cassette.errors import CassetteError
 from cassette.files import interrupted_path, make_private_folder
 from cassette.model import Layout
+from cassette.times_file import remove_times
 from proxy_cli.scribe_keeper import ScribeKeeper
 from proxy_cli.session import Session
 
@@ -33,11 +34,15 @@ def make_cassette(session: Session, undo: contextlib.ExitStack, *, append: bool,
     """Make sure that there is a cassette that can be appended to; raises StoreError when there cannot be one."""
     request = session.request
     is_new = not request.cassette.exists()
-    store.create(request.cassette, Layout(request.layout), append=append, overwrite=overwrite and not append)
+    held = store.create(
+        request.cassette, Layout(request.layout), append=append, overwrite=overwrite and not append
+    )
     if is_new:
         undo.callback(_remove_if_empty, request.cassette)
     if overwrite:
         interrupted_path(request.cassette).unlink(missing_ok=True)
+    if not held:  # times that lie there are of another cassette
+        remove_times(request.cassette)
 
 
 def _remove_if_empty(cassette: Path) -> None:

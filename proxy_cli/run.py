@@ -144,6 +144,7 @@ _DEMO_OPTIONS: dict[str, Any] = {
     "keep_all_headers": False,
     "host_field": None,
     "layout": None,
+    "keep_timing": False,
     "upstream_proxy": None,
     "unlisted": None,
     "fail_on_unused": False,

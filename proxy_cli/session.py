@@ -113,6 +113,7 @@ class Session:
             HostField(request.host_field),
             HeaderPolicy.from_json(request.headers),
             request.max_body,
+            request.keep_timing,
         )
 
     def count(self, writer: str, counted: dict[str, Any]) -> None:

@@ -33,6 +33,8 @@ _OPTIONS = (
     click.option("--keep-all-headers", is_flag=True, help="Keep every header; credentials are still redacted."),
     click.option("--host-field", metavar="empty|url", help="What `host` holds in a request.  [default: empty]"),
     click.option("--layout", metavar="charm|go-vcr", help="How the YAML is indented.  [default: charm]"),
+    click.option("--keep-timing", is_flag=True,
+                 help="Keep the times of chunks beside the cassette, NAME.timing.jsonl, where one is written."),
     click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="N",
                  help="Listen on this port.  [default: a free one]"),
     click.option("--listen", metavar="ADDRESS",
@@ -68,7 +70,7 @@ def resolve(options: dict[str, Any]) -> Settings:
 
     if options["append"] and options["overwrite"]:
         raise click.UsageError("--append and --overwrite exclude each other; choose one")
-    names = ("mode", "host", "keep_header", "keep_all_headers", "host_field", "layout", "upstream_ca",
+    names = ("mode", "host", "keep_header", "keep_all_headers", "host_field", "layout", "keep_timing", "upstream_ca",
              "connect_to", "upstream_proxy", "listen", "proxy_auth", "unlisted", "repeat", "timing", "timing_factor",
              "fail_on_unused")  # fmt: skip
     given = SessionOptions(**{name: options[name] for name in names})
@@ -95,6 +97,7 @@ def session_request(
         overwrite=options["overwrite"],
         mode=settings.session.mode.value,
         layout=settings.session.layout.value,
+        keep_timing=settings.session.keep_timing,
         host_field=settings.session.host_field,
         headers=settings.headers.to_json(),
         hosts=list(settings.hosts),

@@ -28,6 +28,7 @@ class SessionOptions:
     keep_all_headers: bool = False
     host_field: str | None = None
     layout: str | None = None
+    keep_timing: bool = False
     upstream_ca: str | Path | None = None
     connect_to: tuple[str, ...] = ()
     upstream_proxy: str | None = None
@@ -95,6 +96,11 @@ def _option_layers(options: SessionOptions, cwd: Path) -> Iterator[Layer]:
         ("--keep-all-headers", options.keep_all_headers or None, keep(["*"])),
         ("--host-field", options.host_field, _nested(("session", "host_field"), options.host_field)),
         ("--layout", options.layout, _nested(("session", "layout"), options.layout)),
+        (
+            "--keep-timing",
+            options.keep_timing or None,
+            _nested(("session", "keep_timing"), options.keep_timing),
+        ),
         ("--upstream-ca", options.upstream_ca, _nested(("upstream", "ca"), options.upstream_ca)),
         ("--connect-to", options.connect_to or None, {"upstream": {"connect_to": list(options.connect_to)}}),
         ("--unlisted", options.unlisted, _nested(("replay", "unlisted"), options.unlisted)),

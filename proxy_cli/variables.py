@@ -11,6 +11,7 @@ VARIABLES: Mapping[str, tuple[str, ...]] = {
     "WIRETAPE_DRAIN_SECONDS": ("limits", "drain_seconds"),
     "WIRETAPE_HOSTS": ("hosts",),
     "WIRETAPE_HOST_FIELD": ("session", "host_field"),
+    "WIRETAPE_KEEP_TIMING": ("session", "keep_timing"),
     "WIRETAPE_LAYOUT": ("session", "layout"),
     "WIRETAPE_LINGER_SECONDS": ("daemon", "linger_seconds"),
     "WIRETAPE_LISTEN": ("session", "listen"),

@@ -242,6 +242,18 @@ def test_marker_names_cassette_and_hosts(project: Project, upstream: Upstream) -
     ]
 
 
+def test_marker_keeps_the_times_of_chunks(project: Project, upstream: Upstream) -> None:
+    project.write(
+        """
+        @MARKED
+        def test_one():
+            ask()
+    """.replace("MARKED", f"pytest.mark.wiretape({project.marker}, keep_timing=True)")
+    )
+    project.run().assert_outcomes(passed=1)
+    assert (project.folder / "cassettes/test_chat/test_one.timing.jsonl").exists()
+
+
 def test_plugin_that_is_not_used_loads_nothing(project: Project) -> None:
     project.write("""
         def test_modules():

@@ -15,7 +15,7 @@ ALLOWED_IN = {"mitmproxy": "addons", "click": "proxy_cli"}
 """Libraries that one storey alone may know."""
 IO_MODULES = {
     "files", "ledger", "recording", "retention",
-    "scribe", "scribe_process", "segment_reader", "segments", "session_files", "settled", "store",
+    "scribe", "scribe_process", "segment_reader", "segments", "session_files", "settled", "store", "times_file",
     "twin",
 }  # fmt: skip
 """The modules of cassette that touch files and processes; all others are pure."""

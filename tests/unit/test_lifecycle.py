@@ -230,3 +230,18 @@ def test_of_a_long_body_only_the_place_is_kept() -> None:
         body.join({Span(1, 20, 1): b"b", Span(2, 30, 2): b"cc"}.__getitem__) == b"a" * INLINE_BYTES + b"bcc"
     )
     assert body.size == INLINE_BYTES + 3
+
+
+def test_arrivals_are_those_of_the_responses_chunks_and_kept_only_on_demand() -> None:
+    head, data, end, answer, *_, ended = Take(1, (b"", b"")).records()
+    chunks = [
+        (Kind.RESPONSE_DATA, 1, at_ns, bytes(size)) for at_ns, size in ((70, 2), (90, INLINE_BYTES + 1))
+    ]
+    number, at_ns = end[1:3]
+
+    for keeps, wanted in ((True, [(70, 2), (90, INLINE_BYTES + 1)]), (False, None)):
+        (result,) = feed(Assembler(keeps_arrivals=keeps), head, data, end, answer, *chunks, ended)
+        assert isinstance(result, Finished)
+        arrivals = result.draft.arrivals
+        assert (arrivals.pairs() if arrivals is not None else None) == wanted
+        assert (number, result.draft.request_ended_at_ns) == (1, at_ns)

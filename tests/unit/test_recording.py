@@ -20,7 +20,7 @@ ODD_PATH = Path("/cassettes/caf\u00e9 \udcff.yaml")
 
 
 def a_recording() -> Recording:
-    return Recording("chat", ODD_PATH, Layout.GO_VCR, HostField.URL, POLICY, 12345)
+    return Recording("chat", ODD_PATH, Layout.GO_VCR, HostField.URL, POLICY, 12345, keep_timing=True)
 
 
 def test_it_is_read_as_it_was_saved(tmp_path: Path) -> None:
@@ -42,6 +42,13 @@ def test_the_rules_are_what_the_user_chose() -> None:
 def test_one_that_is_missing_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"session\.json: cannot read: No such file"):
         Recording.read(tmp_path)
+
+
+def test_one_of_an_older_version_keeps_no_times() -> None:
+    values = a_recording().to_json()
+    del values["keep_timing"]
+
+    assert not Recording.from_json(values).keep_timing
 
 
 @pytest.mark.parametrize(

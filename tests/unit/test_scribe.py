@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -23,12 +24,15 @@ from cassette.errors import JournalCorruptError, StoreError
 from cassette.exchange import Outcome
 from cassette.files import make_private_folder
 from cassette.journal import Kind
+from cassette.ledger import Ledger
 from cassette.lifecycle import INLINE_BYTES
-from cassette.model import Layout
+from cassette.model import Cassette, Layout
 from cassette.scribe import BusyError, SessionScribe, recover
 from cassette.segments import SegmentWriter, segment_path
 from cassette.settled import Settled
 from cassette.store import CassetteFile
+from cassette.times_file import TimesFile
+from cassette.timing import read_timing, timing_path
 from tests.support.journals import Session, Take, abandon, cassette_of, put, read_all
 from tests.support.waiting import until
 
@@ -271,6 +275,136 @@ def test_an_exchange_that_lost_records_to_a_full_disk_is_not_taken_for_whole(
     assert session.cassette.read_bytes() == cassette_of([SIX[0]])
     assert not session.interrupted.exists()
     assert scribe.refresh_counts().dropped == 1
+
+
+# the times of chunks
+
+TIMED = tuple(Take(number, tuple(b"%d" % number * size for size in (3, 1, number))) for number in range(1, 7))
+
+
+def timed_records(take: Take) -> list[tuple[Kind, int, int, bytes]]:
+    """Return an exchange's records, with a chunk of the answer every 100 ns."""
+    records = []
+    for kind, number, at_ns, payload in take.records():
+        later_ns = 100 * len(records) if kind is Kind.RESPONSE_DATA else 0
+        records.append((kind, number, at_ns + later_ns, payload))
+    return records
+
+
+def write_timed(session: Session, takes: Sequence[Take]) -> None:
+    session.recording = replace(session.recording, keep_timing=True)
+    session.recording.save(session.directory)
+    with contextlib.closing(session.writer(segment_bytes=SMALL)) as journal:
+        for take in takes:
+            for record in timed_records(take):
+                journal.append(*record)
+
+
+def has_right_times(session: Session) -> bool:
+    """Tell whether every interaction has its own times, and there are no others."""
+    found = read_timing(timing_path(session.cassette).read_bytes())
+    recorded = store.load(session.cassette).interactions
+    assert set(found) == {one.id for one in recorded}
+    for one in recorded:
+        assert found[one.id].fits(one.response.body)
+        (take,) = [take for take in TIMED if take.exchange.request.url == one.request.url]
+        assert [size for _, size in found[one.id].chunks] == list(map(len, take.pieces))
+        times = [at_ns for at_ns, _ in found[one.id].chunks]
+        assert times == [5_000_000 + 100 * number for number in (4, 5, 6)]
+        assert found[one.id].head_ns == 5_000_000
+    return True
+
+
+def test_times_are_kept_of_whole_exchanges_only(session: Session) -> None:
+    broken = Take(9, (b"half",), outcome=Outcome.CLIENT_LEFT)
+    write_timed(session, (*TIMED[:2], broken, *TIMED[2:]))
+    finish(session)
+
+    assert session.cassette.read_bytes() == cassette_of(TIMED)
+    assert has_right_times(session)
+    lines = timing_path(session.cassette).read_bytes().splitlines()
+    assert len(lines) == len(TIMED)
+    assert not timing_path(session.interrupted).exists()
+
+
+def test_no_times_are_kept_unless_they_are_asked_for(session: Session) -> None:
+    session.write(*TIMED)
+    finish(session)
+
+    assert not timing_path(session.cassette).exists()
+
+
+@pytest.mark.parametrize("fatal", range(1, 7))
+@pytest.mark.parametrize("where", ["put", "announce", "_append"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_times_outlive_a_scribe_that_is_killed(
+    session: Session, monkeypatch: pytest.MonkeyPatch, when: str, where: str, fatal: int
+) -> None:
+    write_timed(session, TIMED)
+    owner = {"put": TimesFile, "announce": Ledger, "_append": CassetteFile}[where]
+    method, calls = getattr(owner, where), iter(range(1, 100))
+
+    def deadly(*arguments: Any, **named: Any) -> Any:
+        is_fatal = next(calls) == fatal
+        if is_fatal and when == "before":
+            raise Killed
+        result = method(*arguments, **named)
+        if is_fatal:
+            raise Killed
+        return result
+
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, where, deadly)
+        scribe = session.scribe()
+        with contextlib.suppress(Killed):  # the first interaction is not appended but written
+            read_all(scribe)
+        abandon(scribe)
+    finish(session)
+
+    assert session.cassette.read_bytes() == cassette_of(TIMED)
+    assert has_right_times(session)
+
+
+def test_a_cassette_that_is_deleted_meanwhile_has_the_times_of_the_new_one_only(session: Session) -> None:
+    write_timed(session, TIMED[:3])
+    scribe = session.scribe()
+    read_all(scribe)
+    session.cassette.unlink()
+    with contextlib.closing(session.writer("w2")) as journal:
+        for record in timed_records(TIMED[4]):
+            journal.append(*record)
+    scribe.finish("the session was stopped")
+
+    assert len(store.load(session.cassette).interactions) == 1
+    assert has_right_times(session)
+
+
+def test_an_interaction_that_is_taken_out_meanwhile_costs_times_and_pairs_none_wrongly(
+    session: Session,
+) -> None:
+    write_timed(session, TIMED[:3])
+    scribe = session.scribe()
+    read_all(scribe)
+    first, _, third = store.load(session.cassette).interactions
+    session.cassette.write_bytes(codec.dumps(Cassette((first, replace(third, id=1)))))
+    with contextlib.closing(session.writer("w2")) as journal:
+        for record in timed_records(TIMED[4]):
+            journal.append(*record)
+    scribe.finish("the session was stopped")
+
+    found = read_timing(timing_path(session.cassette).read_bytes())
+    recorded = store.load(session.cassette).interactions
+    assert [found[one.id].fits(one.response.body) for one in recorded] == [True, False, True]
+
+
+def test_times_that_cannot_be_kept_stop_no_recording(session: Session, tmp_path: Path) -> None:
+    timing_path(session.cassette).symlink_to(tmp_path / "elsewhere")
+    write_timed(session, TIMED)
+    scribe = finish(session)
+
+    assert session.cassette.read_bytes() == cassette_of(TIMED)
+    assert (scribe.counts.problem, scribe.counts.failed) == ("", 0)
+    assert not (tmp_path / "elsewhere").exists()
 
 
 # exactly once

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
@@ -20,7 +21,7 @@ def exchange(body: bytes, headers: HeaderPairs = (), *, response_at_ns: int | No
 
 def test_times_are_counted_from_the_end_of_the_request() -> None:
     found = timing_of(exchange(b"abcde"), response(b"abcde"), [(1_250, 2), (1_400, 3)], REQUEST_ENDED_AT)
-    assert found == Timing(200, ((250, 2), (400, 3)))
+    assert found == Timing(200, ((250, 2), (400, 3)), crc32(b"abcde"))
 
 
 def test_sizes_are_those_of_the_text_when_the_body_came_compressed() -> None:
@@ -31,19 +32,20 @@ def test_sizes_are_those_of_the_text_when_the_body_came_compressed() -> None:
     plain = timing_of(recorded, as_text, arrivals, REQUEST_ENDED_AT)
     assert plain is None  # not marked as decoded, and the bytes are not the text's
     decoded = type(as_text)(as_text.status, as_text.code, as_text.body, uncompressed=True)
-    assert timing_of(recorded, decoded, arrivals, REQUEST_ENDED_AT) == Timing(200, ((300, 100), (301, 7)))
+    found = timing_of(recorded, decoded, arrivals, REQUEST_ENDED_AT)
+    assert found == Timing(200, ((300, 100), (301, 7)), crc32(as_text.body))
 
 
 def test_an_answer_that_came_before_the_request_ended_is_due_at_its_end() -> None:
     recorded = exchange(b"ab", response_at_ns=950)
     assert timing_of(recorded, response(b"ab"), [(960, 1), (1_100, 1)], REQUEST_ENDED_AT) == Timing(
-        0, ((0, 1), (100, 1))
+        0, ((0, 1), (100, 1)), crc32(b"ab")
     )
 
 
 def test_records_of_one_moment_are_one_chunk() -> None:
     found = timing_of(exchange(b"abcd"), response(b"abcd"), [(1_300, 2), (1_300, 2)], REQUEST_ENDED_AT)
-    assert found == Timing(200, ((300, 4),))
+    assert found == Timing(200, ((300, 4),), crc32(b"abcd"))
 
 
 def test_an_exchange_without_a_response_has_no_times() -> None:
@@ -60,8 +62,16 @@ def test_a_line_is_one_json_object() -> None:
     assert json.loads(line) == {"id": 3, "head_ns": 5, "chunks": [[6, 7]]}
 
 
+def test_times_do_not_fit_another_body_of_the_same_length() -> None:
+    timing = Timing(5, ((6, 3),), crc32(b"abc"))
+    assert timing.fits(b"abc")
+    assert not timing.fits(b"abd")
+    assert not timing.fits(b"abcd")
+    assert Timing(5, ((6, 3),)).fits(b"abd")
+
+
 def test_what_was_written_is_read_back() -> None:
-    written = {0: Timing(5, ((6, 7), (8, 1))), 2: Timing(0, ())}
+    written = {0: Timing(5, ((6, 7), (8, 1))), 2: Timing(0, ()), 3: Timing(0, ((1, 1),), 99)}
     assert read_timing(b"".join(timing_line(id_, timing) for id_, timing in written.items())) == written
 
 
@@ -76,6 +86,7 @@ def test_what_was_written_is_read_back() -> None:
         b'{"id":1}',
         b'{"id":true,"head_ns":1,"chunks":[]}',
         b'{"id":1,"head_ns":-1,"chunks":[]}',
+        b'{"id":1,"head_ns":1,"chunks":[],"crc32":"0"}',
         b'{"id":1,"head_ns":1.5,"chunks":[]}',
         b'{"id":1,"head_ns":1,"chunks":[[1]]}',
         b'{"id":1,"head_ns":1,"chunks":[[1,"2"]]}',
