@@ -7,7 +7,9 @@ there is an upstream. Its one client is the proxy in this process, which sends w
 a token and no body. That is why it is no HTTP library's job: reading is one search for an empty line, and headers
 that were recorded go out as they are, where h11 refuses the odd ones.
 
-Requests without a token are refused: any program on this machine can connect here.
+The proxy's connections do not leave the process (`addons.inner`); the port is there to be nobody else's, and for a
+mitmproxy that would connect in another way. Requests without a token are refused: any program on this machine can
+connect here.
 """
 
 from __future__ import annotations
@@ -19,8 +21,9 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 
+from addons.inner import serve_no_more, serve_within
 from addons.playback import Framing, Playback
-from cassette.pacing import due
+from cassette.pacing import PIECE_BYTES, due
 
 PLAYBACK_HEADER = "Wiretape-Token"
 """Carries the token of the playback that a request asks for."""
@@ -34,6 +37,10 @@ _REFUSED = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\
 _AHEAD_NS = 1_000_000
 """Timers are late by up to a millisecond (epoll counts in those, and asyncio rounds up: selectors.py), and the way
 through the proxy takes about another. So a wait ends a millisecond early."""
+
+_TOGETHER = 16
+"""Pieces that are due go out so many in one turn of the event loop, or PIECE_BYTES of them: a few milliseconds of the
+proxy's work, which others wait for. Each stays a chunk of its own."""
 
 Pause = Callable[[int], Awaitable[None]]
 """Waits so many nanoseconds; 0 lets the others have a turn."""
@@ -55,18 +62,21 @@ class Loopback:
         self._waiting: dict[str, tuple[str, Playback]] = {}
         self._connections: set[_Connection] = set()
 
-    async def start(self) -> int:
-        """Begin to listen on a free port and return it."""
+    async def start(self, *, within: bool = True) -> int:
+        """Begin to listen on a free port and return it; `within`: for this loop's connections without a socket."""
         loop = asyncio.get_running_loop()
         # Named by host and port the socket's protocol is TCP, and only then does asyncio set TCP_NODELAY
         # (asyncio/selector_events.py); without it a piece waits for the acknowledgement of the one before it.
         self._server = await loop.create_server(self._connection, self.address[0], 0, backlog=_BACKLOG)
         self.address = self._server.sockets[0].getsockname()
+        if within:
+            serve_within(self.address, self._connection)
         return self.address[1]
 
     async def close(self) -> None:
         """Stop listening, and break off what is being played."""
         if self._server is not None:
+            serve_no_more(self.address)
             self._server.close()
             for connection in list(self._connections):
                 connection.abort()
@@ -182,16 +192,26 @@ class _Connection(asyncio.Protocol):
 
     async def _play(self, playback: Playback, framing: Framing) -> None:
         assert self._transport is not None
-        await self._until(playback, playback.schedule.head_due_ns)
+        await self._pause(_wait(playback, playback.schedule.head_due_ns))
         self._transport.write(playback.head(framing))
-        for due_ns, data in playback.body(framing):
-            await self._until(playback, due_ns)
+        pieces = playback.body(framing)
+        piece = next(pieces, None)
+        while piece is not None:
+            # Even for what is due: a long body must not keep other streams from their turn.
+            await self._pause(_wait(playback, piece[0]))
+            together: list[bytes] = []
+            while piece is not None and (not together or not _wait(playback, piece[0])):
+                together.append(piece[1])
+                piece = next(pieces, None)
+                if len(together) == _TOGETHER or sum(map(len, together)) >= PIECE_BYTES:
+                    break
             await self._writable.wait()
-            self._transport.write(data)
+            self._transport.writelines(together)
 
-    async def _until(self, playback: Playback, due_ns: int) -> None:
-        # Once for each write, even when it is due: a long body must not keep other streams from their turn.
-        await self._pause(due(due_ns - _AHEAD_NS, playback.started_ns, time.monotonic_ns()))
+
+def _wait(playback: Playback, due_ns: int) -> int:
+    """Return how many nanoseconds to wait, 0 for what is due; always counted from the start, so nothing adds up."""
+    return due(due_ns - _AHEAD_NS, playback.started_ns, time.monotonic_ns())
 
 
 def _field(line: str) -> tuple[str, str]:

@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import logging
 import re
-import time
 from dataclasses import dataclass
 
 from mitmproxy import connection, http
 from mitmproxy.proxy import server_hooks
 
-from addons import flows
+from addons import compat, flows
 from addons.flows import Replay
 from addons.loopback import PLAYBACK_HEADER, Loopback
 from addons.playback import Playback, header_fields
@@ -106,7 +105,7 @@ class Replayer:
         playback = Playback(
             response,
             schedule(response, found.timing, player.factor),
-            time.monotonic_ns(),
+            compat.last_came_ns(flow.client_conn),
             player.compresses and _is_compressible(response) and accepts_gzip(asked.headers),
         )
         token = self._loopback.register(playback)

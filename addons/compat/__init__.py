@@ -32,7 +32,7 @@ from addons.compat.goaway import survive_goaway
 from addons.compat.heads import bound_heads
 from addons.compat.http1 import frame_requests
 from addons.compat.informational import forward_informational
-from addons.compat.reading import hold_reading
+from addons.compat.reading import hold_reading, last_came_ns
 from addons.compat.refusing import answer_refused, refuse
 from addons.compat.streams import (
     BLAME,
@@ -56,6 +56,7 @@ __all__ = [
     "has_crashed",
     "install",
     "last_activity",
+    "last_came_ns",
     "lift_connection_cap",
     "own_response",
     "refuse",

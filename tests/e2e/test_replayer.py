@@ -6,10 +6,13 @@ import asyncio
 import json
 import socket
 import threading
+import time
 import zlib
+from typing import Any
 
 import pytest
 
+from addons.playback import Playback
 from addons.player import Missed, Playable
 from tests.support import rawclient
 from tests.support.replay_fixtures import BOTH, JSON, URL, client, tunnel
@@ -17,7 +20,7 @@ from tests.support.replay_fixtures import alone as alone
 from tests.support.replay_fixtures import proxy as proxy
 from tests.support.replay_fixtures import running as running
 from tests.support.replay_fixtures import upstream as upstream
-from tests.support.replaying import LISTED, ReplayingProxy
+from tests.support.replaying import LISTED, ReplayingProxy, ScriptedPlayer
 from tests.support.responses import JSON_LINES, TEXT, response
 from tests.support.scripts import Gate
 from tests.support.talk import SSE
@@ -78,6 +81,32 @@ def test_a_piece_is_at_the_client_before_the_next_one_is_due(
         answer = go.request("POST", URL, body=b"{}", on_head=gates[1].open, on_chunk=got)
     assert seen == list(EVENTS)
     assert answer.body == recorded.body
+
+
+@BOTH
+@pytest.mark.usefixtures("alone")
+def test_times_count_from_when_the_request_came_and_not_from_when_it_was_matched(
+    proxy: ReplayingProxy, alpn: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments: list[int] = []
+    register = proxy.loopback.register
+
+    class Clocked(ScriptedPlayer):
+        def take(self, *asked: Any) -> Playable | Missed:
+            moments.append(time.monotonic_ns())
+            return super().take(*asked)
+
+    def registered(playback: Playback) -> str:
+        moments.append(playback.started_ns)
+        return register(playback)
+
+    proxy.player = Clocked(script=[Playable(response(b"{}", JSON))])
+    monkeypatch.setattr(proxy.loopback, "register", registered)
+    asked_ns = time.monotonic_ns()
+    with client(proxy, alpn) as go:
+        go.request("POST", URL, body=b"{}")
+    matched_ns, started_ns = moments
+    assert asked_ns < started_ns < matched_ns
 
 
 @BOTH
@@ -262,7 +291,8 @@ def test_playing_stops_when_the_client_leaves(proxy: ReplayingProxy, alpn: tuple
             finally:
                 stopped.set()
 
-    proxy.play(Playable(response(b"".join(EVENTS), SSE)), pause=pause)
+    player = proxy.play(Playable(response(b"".join(EVENTS), SSE, duration_ns=A_DAY_NS)), pause=pause)
+    player.factor = 1
     session = proxy.as_session
     if alpn is HTTP_2_FIRST:
         http2 = rawclient.Http2(rawclient.tunnel(session, LISTED, alpn=["h2"]))
