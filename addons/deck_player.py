@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from addons.claims import Claims
 from addons.live import ReplaySpec, SessionSpec
 from addons.player import Missed, Playable
+from cassette.canonical import canonical_url, redact_values
 from cassette.errors import StoreError
 from cassette.exchange import HeaderPairs
 from cassette.explain import explain
@@ -57,6 +58,7 @@ class DeckPlayer:
         assert spec.replay is not None
         self.counted = counted or ReplayCounts()
         self._name = spec.name
+        self._max_body = spec.max_body
         self._replay: ReplaySpec = spec.replay
         self._routers = spec.routers
         self._hosts = frozenset(_host_of(one.request.url) for one in recorded.interactions)
@@ -91,6 +93,11 @@ class DeckPlayer:
         """Whether a response goes out with gzip to a client that asks for it."""
         return self._replay.compresses
 
+    @property
+    def max_body(self) -> int:
+        """Bytes of a request's body past which it is not matched."""
+        return self._max_body
+
     def lists(self, host: str, port: int) -> bool:
         """Tell whether the session replays this host: a router, or one that its cassette has answers of."""
         return (host.lower(), port) in self._hosts or self._routers.find(host, port) is not None
@@ -112,10 +119,21 @@ class DeckPlayer:
         if not self.sealed:
             _log.info("replay.new_episode session=%s", self._name)
             return Missed(message, passes=True)
+        return self._missed(message)
+
+    def _missed(self, message: str) -> Missed:
         self.counted.messages.append(_shortened(message))
         for line in message.splitlines():
             _log.warning("replay.miss session=%s | %s", self._name, line)
         return Missed(message)
+
+    def too_long(self, method: str, url: str) -> Missed:
+        """Count a request whose body is past `max_body`, which is not kept to be matched."""
+        self.counted.misses += 1
+        return self._missed(
+            f"the body of {redact_values(f'{method} {canonical_url(url)}')} is longer than limits.max_body,"
+            f" {self._max_body} bytes, so it was not matched; raise the limit if it was recorded"
+        )
 
     @property
     def unused(self) -> int:

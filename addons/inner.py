@@ -102,9 +102,13 @@ class _End(asyncio.Transport):
     def abort(self) -> None:
         """End both ends at once; to the other one it looks like a reset."""
         for end, error in ((self, None), (self.peer, ConnectionResetError("broken off"))):
-            if not end._closing:
-                end._closing = True
-                self._loop.call_soon(end.protocol.connection_lost, error)
+            end.lose(error)
+
+    def lose(self, error: Exception | None) -> None:
+        """Let this end know that the connection is gone."""
+        if not self._closing:
+            self._closing = True
+            self._loop.call_soon(self.protocol.connection_lost, error)
 
     # The reader says when it has too much: that is the writer's limit.
 

@@ -50,6 +50,10 @@ class Player(Protocol):
     def compresses(self) -> bool:
         """Whether a response goes out with gzip to a client that asks for it."""
 
+    @property
+    def max_body(self) -> int:
+        """Bytes of a request's body past which it is not matched."""
+
     def lists(self, host: str, port: int) -> bool:
         """Tell whether the session replays this host."""
 
@@ -58,6 +62,9 @@ class Player(Protocol):
 
     def take(self, method: str, url: str, headers: HeaderPairs, body: bytes) -> Playable | Missed:
         """Return what answers this request, and count it as used. As the client sent it: nothing is redacted."""
+
+    def too_long(self, method: str, url: str) -> Missed:
+        """Count a request whose body is past `max_body`; return what it is told."""
 
 
 PlayerOf = Callable[[Client], Player | None]

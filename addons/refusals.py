@@ -12,6 +12,7 @@ from addons.flows import Replay
 MISS_STATUS = 501
 """Not Implemented: an error of the server's that few clients try again. google-genai and botocore do after 500, 502,
 503 and 504; the SDKs of OpenAI and Anthropic after any 5xx, unless `x-should-retry` says no, which it does."""
+TOO_LONG_STATUS = 413
 REFUSED_STATUS = 403
 """Of a host that a sealed session has nothing to do with."""
 

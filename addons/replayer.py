@@ -23,7 +23,7 @@ from addons.flows import Replay
 from addons.loopback import PLAYBACK_HEADER, Loopback
 from addons.playback import Playback, header_fields
 from addons.player import Missed, Playable, Player, PlayerOf
-from addons.refusals import MISS_STATUS, refuse, refuse_host, sealed_off
+from addons.refusals import MISS_STATUS, TOO_LONG_STATUS, refuse, refuse_host, sealed_off
 from cassette.model import Response
 from cassette.pacing import schedule
 
@@ -66,6 +66,7 @@ class Replayer:
         if held:
             flow.metadata[_PLAYER] = player  # the session's may be another one when the body is there
             flows.mark_replay(flow, Replay.HELD)
+            compat.hold_at_most(flow, player.max_body)
 
     def request(self, flow: http.HTTPFlow) -> None:
         """Match a request that was held, and lead it to its answer."""
@@ -83,6 +84,10 @@ class Replayer:
             refuse_host(flow, *flows.target(flow))
             return
         request = flow.request
+        if compat.was_let_go(flow):
+            missed = player.too_long(request.method, flows.asked_url(flow))
+            refuse(flow, TOO_LONG_STATUS, "request_too_long", missed.message)
+            return
         found = player.take(
             request.method,
             flows.asked_url(flow),

@@ -30,6 +30,7 @@ from addons.compat.connections import (
 )
 from addons.compat.goaway import survive_goaway
 from addons.compat.heads import bound_heads
+from addons.compat.holding import bound_held, hold_at_most, was_let_go
 from addons.compat.http1 import frame_requests
 from addons.compat.informational import forward_informational
 from addons.compat.reading import hold_reading, last_came_ns
@@ -54,6 +55,7 @@ __all__ = [
     "connections_on",
     "cut",
     "has_crashed",
+    "hold_at_most",
     "install",
     "last_activity",
     "last_came_ns",
@@ -65,6 +67,7 @@ __all__ = [
     "trusted_ca",
     "tunnel_layer",
     "upstream_proxy_layer",
+    "was_let_go",
     "was_reached",
     "was_reset",
     "watch_end",
@@ -88,6 +91,7 @@ _PATCHES = (
     ("heads of a bounded length", bound_heads),
     ("clients that do not read their answers wait", bound_unread),
     ("who is refused is told so", answer_refused),
+    ("bodies that are held until they are matched are bounded", bound_held),
     ("tunnels of which one direction has ended", close_by_halves),
 )
 

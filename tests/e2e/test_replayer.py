@@ -11,6 +11,7 @@ import zlib
 from typing import Any
 
 import pytest
+from mitmproxy.proxy.layers.http import HttpStream
 
 from addons.playback import Playback
 from addons.player import Missed, Playable
@@ -100,6 +101,7 @@ def test_times_count_from_when_the_request_came_and_not_from_when_it_was_matched
         moments.append(playback.started_ns)
         return register(playback)
 
+    proxy.play()
     proxy.player = Clocked(script=[Playable(response(b"{}", JSON))])
     monkeypatch.setattr(proxy.loopback, "register", registered)
     asked_ns = time.monotonic_ns()
@@ -354,3 +356,28 @@ def test_a_loopback_that_cannot_be_reached_leaves_no_playback_behind(
         proxy.play(Playable(response(b"{}", JSON)))
         with client(proxy, HTTP_1_ONLY) as go:
             assert go.request("POST", URL, body=b"{}").status == 502
+
+
+@BOTH
+@pytest.mark.parametrize("sealed", [True, False])
+@pytest.mark.usefixtures("alone")
+def test_a_body_past_the_limit_is_let_go_and_answered_with_413(
+    proxy: ReplayingProxy, alpn: tuple[str, ...], *, sealed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    player = proxy.play(Playable(response(b"{}", JSON)))
+    player.max_body, player.sealed = 100_000, sealed
+    held: list[int] = []
+    consume = HttpStream.state_consume_request_body
+
+    def watched(self: HttpStream, event: Any) -> Any:
+        yield from consume(self, event)
+        held.append(len(self.request_body_buf))
+
+    monkeypatch.setattr(HttpStream, "state_consume_request_body", watched)
+    with client(proxy, alpn) as go:
+        answer = go.request("POST", URL, body=bytes(3_000_000))
+        assert (answer.status, answer.header("wiretape-error")) == (413, "request_too_long")
+        assert "is too long" in json.loads(answer.body)["error"]["message"]
+        assert go.request("POST", URL, body=bytes(100_000)).status == 200
+    assert 0 < max(held) <= 100_000
+    assert [len(taken.body) for taken in player.taken] == [100_000]

@@ -60,6 +60,7 @@ class ScriptedPlayer:
     compresses: bool = False
     script: list[Playable | Missed | Exception] = field(default_factory=list)
     taken: list[Taken] = field(default_factory=list)
+    max_body: int = 1 << 20
 
     def lists(self, host: str, port: int) -> bool:
         return host in self.hosts
@@ -73,6 +74,9 @@ class ScriptedPlayer:
         if isinstance(found, Exception):
             raise found
         return found
+
+    def too_long(self, method: str, url: str) -> Missed:
+        return Missed(f"the body of {method} {url} is too long")
 
 
 class ReplayingProxy:

@@ -57,3 +57,11 @@ def test_new_episodes_are_no_misses_to_explain() -> None:
     deck = player(sealed=False)
     deck.take("GET", URL, (), b"")
     assert deck.counted.to_json()["miss_messages"] == []
+
+
+def test_a_body_that_is_too_long_is_a_miss_that_names_the_limit() -> None:
+    deck = player(sealed=True)
+    missed = deck.too_long("POST", f"{URL}chat?key={'k' * 40}")
+    assert "longer than limits.max_body, 1048576 bytes" in missed.message
+    assert "k" * 40 not in missed.message
+    assert (deck.counted.misses, list(deck.counted.messages)) == (1, [missed.message])
