@@ -31,7 +31,10 @@ MAX_READ = 1024 * 1024
 """Bytes of recorded bodies that are read to find the closest. Chosen: tenths of a second for texts."""
 MAX_URLS = 500
 """Recorded urls that are compared with one that is not recorded, from the first on. Chosen, not measured."""
+MAX_EXPLANATION = 6_000
+"""Characters of an explanation, all in all. Chosen, not measured."""
 _LONGEST_URL = 300
+_SHOWN_URLS = 3
 _SHOWN_PLACES = 5
 
 
@@ -76,8 +79,10 @@ def explain(miss: Miss) -> str:
     if closest is None:
         return f"No recorded interaction answers {asked}: nothing is recorded."
     said = _paragraph(miss, asked, closest)
-    diff = closest.diff if miss.reason is not Reason.ALL_USED else ""
-    return f"{said}\n\n{diff}" if diff else said
+    # The body of a call to another url has nothing to say about this one.
+    diff = closest.diff if miss.reason is Reason.BODIES_DIFFER else ""
+    whole = f"{said}\n\n{diff}" if diff else said
+    return whole if len(whole) <= MAX_EXPLANATION else f"{whole[:MAX_EXPLANATION]}\n… (cut here)"
 
 
 def diff_requests(
@@ -128,11 +133,10 @@ def _paragraph(miss: Miss, asked: str, closest: Closest) -> str:
                 f" ({ids}{more}). With --repeat the last of them answers further calls."
             )
         case Reason.NOTHING_RECORDED:
-            url = redact_values(
-                f"{interaction.request.method} {_shortened(canonical_url(interaction.request.url))}"
-            )
             said = f"No recorded interaction answers {asked}: nothing is recorded for this method and url."
-            return f"{said} The closest is {name}: {url}."
+            said += f" The closest is {name}: {_place(interaction.request)}."
+            others = _other_places(miss, interaction.request)
+            return said + (f" Also recorded: {', '.join(others)}." if others else "")
     noun = "1 interaction is" if count == 1 else f"{count} interactions are"
     said = f"No recorded interaction answers {asked}: {noun} recorded for it, with other bodies."
     said += f" The closest is {name}"
@@ -145,6 +149,17 @@ def _paragraph(miss: Miss, asked: str, closest: Closest) -> str:
         patterns = " and ".join(f"`{name}`" for name in closest.volatile)
         said += f" All that differs looks volatile: with the built-in pattern {patterns} they would match."
     return said
+
+
+def _place(request: Request) -> str:
+    return redact_values(f"{request.method} {_shortened(canonical_url(request.url))}")
+
+
+def _other_places(miss: Miss, closest: Request) -> list[str]:
+    """Return a few other methods and urls that are recorded, the nearest first."""
+    recorded = dict.fromkeys(_place(one.interaction.request) for one in miss.candidates[:MAX_URLS])
+    recorded.pop(_place(closest), None)
+    return difflib.get_close_matches(_place(miss.request), recorded, n=_SHOWN_URLS - 1, cutoff=0)
 
 
 def _nearest_by_url(miss: Miss) -> list[Candidate]:

@@ -45,4 +45,4 @@ def bound_held() -> None:
         yield from consume(self, event)
 
     bounded._wiretape = True  # type: ignore[attr-defined]
-    HttpStream.state_consume_request_body = bounded  # type: ignore[method-assign, assignment]
+    HttpStream.state_consume_request_body = bounded  # type: ignore[method-assign]

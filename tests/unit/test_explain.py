@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from cassette.bodies import read_body
-from cassette.explain import MAX_READ, differing_places, explain, find_closest
+from cassette.explain import MAX_EXPLANATION, MAX_READ, differing_places, explain, find_closest
 from cassette.match import Deck, Miss
 from cassette.matchrules import MatchRules
 from tests.support.calls import CHAT, as_bytes, hit, miss, recorded
@@ -79,7 +79,21 @@ def test_url_that_is_not_recorded_gets_the_nearest_one() -> None:
     said = explain(found)
     assert "nothing is recorded for this method and url" in said
     assert "POST https://h/v1/chat/completions?api-version=1" in said
-    assert "-POST https://h/v1/chat/completions?api-version=1" in said
+    assert "Also recorded: POST https://h/v1/chat/completion, POST https://h/v1/embeddings." in said
+
+
+def test_the_body_of_a_call_to_another_url_is_not_shown() -> None:
+    deck = Deck(recorded(*(chat(f"word {number} " * 500) for number in range(3)), url="https://h/v1/chat"))
+    said = explain(miss(deck, {"input": "other"}, "https://h/v1/embeddings"))
+    assert len(said) < 300
+    assert "word" not in said
+
+
+def test_an_explanation_is_bounded() -> None:
+    before, after = ({"lines": [f"{name} {number} " * 20 for number in range(300)]} for name in ("a", "b"))
+    said = explain(miss(Deck(recorded(before)), after))
+    assert MAX_EXPLANATION < len(said) < MAX_EXPLANATION + 100
+    assert said.endswith("… (cut here)")
 
 
 def test_method_that_is_not_recorded_gets_the_same_url() -> None:

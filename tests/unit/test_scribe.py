@@ -284,7 +284,7 @@ TIMED = tuple(Take(number, tuple(b"%d" % number * size for size in (3, 1, number
 
 def timed_records(take: Take) -> list[tuple[Kind, int, int, bytes]]:
     """Return an exchange's records, with a chunk of the answer every 100 ns."""
-    records = []
+    records: list[tuple[Kind, int, int, bytes]] = []
     for kind, number, at_ns, payload in take.records():
         later_ns = 100 * len(records) if kind is Kind.RESPONSE_DATA else 0
         records.append((kind, number, at_ns + later_ns, payload))
