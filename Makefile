@@ -36,7 +36,7 @@ e2e: $(READY)
 # FIGURES=rps,ttfb chooses; QUICK=1 takes five minutes in place of twenty.
 bench: $(READY)
 	$(BIN)/python -m tests.bench.compare $(if $(FIGURES),--only $(FIGURES)) $(if $(QUICK),--quick --rounds 2)
-	$(if $(FIGURES)$(QUICK),,$(BIN)/python -m tests.bench.memory)
+	$(if $(FIGURES)$(QUICK),,for what in memory replay opening matching; do $(BIN)/python -m tests.bench.$$what || exit; done)
 
 soak: $(READY)
 	$(BIN)/python -m tests.bench.soak --minutes 10
