@@ -48,15 +48,15 @@ class Registry:
         silence_seconds: float = SILENCE_SECONDS,
     ) -> None:
         """Start the children; they are ready when the first session opens."""
-        self._decks = journals.parent / "decks" if workers > 1 else None
+        # With one worker too: its successor is to know what was replayed.
+        self._decks = journals.parent / "decks"
         self._journals = journals
         self._sessions: dict[str, Session] = {}
         self._lock = threading.RLock()
         self._stopping = False
         make_private_folder(journals)
-        if self._decks is not None:
-            shutil.rmtree(self._decks, ignore_errors=True)  # of a daemon that was killed
-            make_private_folder(self._decks)
+        shutil.rmtree(self._decks, ignore_errors=True)  # of a daemon that was killed
+        make_private_folder(self._decks)
         with self._lock:
             self._scribe = ScribeKeeper(self._lock, self._take_up, silence_seconds=silence_seconds)
             self._workers = Workers(workers, ca_folder, self._lock, self._worker_succeeded)

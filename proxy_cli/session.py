@@ -40,7 +40,7 @@ class Session:
     """Whether requests are answered from the cassette."""
     port: int = 0
     decks: Path | None = None
-    """Where several workers note what they have replayed; None when there is one."""
+    """Where workers note what they have replayed, for each other and for their successors; None: nowhere."""
     phase: int = 0
     """How often the mode was changed."""
     closing: bool = False
