@@ -28,12 +28,21 @@ class Child:
     called once, from a thread of its own.
     """
 
-    def __init__(self, name: str, command: Sequence[str], on_death: Callable[[Child], None]) -> None:
-        """Start `python -P -m COMMAND...`; -P keeps a folder named `cassette` where the user stands out of it."""
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        on_death: Callable[[Child], None],
+        options: Sequence[str] = (),
+    ) -> None:
+        """Start `python -P OPTION... -m COMMAND...`.
+
+        -P keeps a folder named `cassette` where the user stands out of it.
+        """
         self.name = name
         self._on_death = on_death
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", *command],
+            [sys.executable, "-P", *options, "-m", *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from addons import levers
 from addons.child import Child
 from addons.errors import ControlError, ProxyError
 from cassette.errors import CassetteError
@@ -76,7 +77,8 @@ class Workers:
 
     def _start(self) -> Worker:
         writer = f"w{next(self._generations)}"
-        return Worker(Child("worker", ["addons.worker", str(self._ca_folder), writer], self._died), writer)
+        command = ["addons.worker", str(self._ca_folder), writer]
+        return Worker(Child("worker", command, self._died, levers.interpreter_options()), writer)
 
     def _died(self, child: Child) -> None:
         with self._lock:
