@@ -36,6 +36,7 @@ from addons.compat.http1 import frame_requests
 from addons.compat.informational import forward_informational
 from addons.compat.reading import hold_reading, last_came_ns
 from addons.compat.refusing import answer_refused, refuse
+from addons.compat.speed_cork import join_writes
 from addons.compat.speed_hooks import run_hooks_in_place
 from addons.compat.streams import (
     BLAME,
@@ -97,7 +98,10 @@ _PATCHES = (
     ("tunnels of which one direction has ended", close_by_halves),
 )
 
-_LEVERS = (levers.Lever("hooks", "hooks run where they arise", run_hooks_in_place),)
+_LEVERS = (
+    levers.Lever("hooks", "hooks run where they arise", run_hooks_in_place),
+    levers.Lever("cork", "one write for what an event brought", join_writes),
+)
 """What only makes the proxy faster, each upon those before it; see `levers`."""
 
 
