@@ -38,6 +38,7 @@ from addons.compat.reading import hold_reading, last_came_ns
 from addons.compat.refusing import answer_refused, refuse
 from addons.compat.speed_cork import join_writes
 from addons.compat.speed_hooks import run_hooks_in_place
+from addons.compat.speed_reading import read_directly
 from addons.compat.streams import (
     BLAME,
     ERROR_HEADER,
@@ -101,6 +102,7 @@ _PATCHES = (
 _LEVERS = (
     levers.Lever("hooks", "hooks run where they arise", run_hooks_in_place),
     levers.Lever("cork", "one write for what an event brought", join_writes),
+    levers.Lever("reading", "bytes are handled as they arrive", read_directly),
 )
 """What only makes the proxy faster, each upon those before it; see `levers`."""
 

@@ -35,6 +35,11 @@ class HeldReader:
             await self._free.wait()
         return await self._reader.read(size)
 
+    @property
+    def is_held(self) -> bool:
+        """Whether the next bytes have to wait for `release`."""
+        return self._free is not None
+
     def exception(self) -> Exception | None:
         """Return what the connection ended with; None for FIN."""
         return self._reader.exception()
