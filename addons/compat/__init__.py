@@ -39,6 +39,7 @@ from addons.compat.refusing import answer_refused, refuse
 from addons.compat.speed_cork import join_writes
 from addons.compat.speed_hooks import run_hooks_in_place
 from addons.compat.speed_reading import read_directly
+from addons.compat.speed_relay import relay_bodies
 from addons.compat.streams import (
     BLAME,
     ERROR_HEADER,
@@ -103,6 +104,7 @@ _LEVERS = (
     levers.Lever("hooks", "hooks run where they arise", run_hooks_in_place),
     levers.Lever("cork", "one write for what an event brought", join_writes),
     levers.Lever("reading", "bytes are handled as they arrive", read_directly),
+    levers.Lever("relay", "a short way for streamed bodies", relay_bodies),
 )
 """What only makes the proxy faster, each upon those before it; see `levers`."""
 
