@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from addons import levers
 from addons.child import Child
 from tests.support.authority import authority
 from tests.support.journals import Session as Recorded
@@ -26,7 +27,12 @@ class SlowDisk:
         self._folder = folder
         self._connect_to = connect_to
         self._stalled = folder / "stalled"
-        self._child = Child("worker", [__name__, str(folder), "w1", str(self._stalled)], lambda _child: None)
+        self._child = Child(
+            "worker",
+            [__name__, str(folder), "w1", str(self._stalled)],
+            lambda _child: None,
+            levers.interpreter_options(),
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from addons import levers
 from addons.child import Child
 from cassette.headerfilter import HeaderPolicy
 from tests.support.authority import authority
@@ -38,7 +39,12 @@ class WorkerAlone:
         self._hosts = hosts
         self._folder = tempfile.TemporaryDirectory(prefix="worker-")
         changes = json.dumps({"without": list(without), "values": dict(values or {})})
-        self._child = Child("worker", [__name__, self._folder.name, "alone", changes], lambda _child: None)
+        self._child = Child(
+            "worker",
+            [__name__, self._folder.name, "alone", changes],
+            lambda _child: None,
+            levers.interpreter_options(),
+        )
 
     def __enter__(self) -> Self:
         description = {
