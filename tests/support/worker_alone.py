@@ -7,6 +7,7 @@ The worker's code is the real one; leaving patches out is done here, in the chil
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import json
 import os
@@ -113,6 +114,7 @@ def main() -> None:
     async def look_too(self: worker.Worker, request: dict[str, Any]) -> Any:
         if request["do"] != "look":
             return await do(self, request)
+        gc.collect()  # layers and their contexts are in cycles, collected now and then
         connections = self._engine._proxyserver.connections.values()
         upstreams: list[Any] = [
             io.writer for one in connections for end, io in one.transports.items() if end is not one.client
