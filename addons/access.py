@@ -52,16 +52,31 @@ class Login:
 
         How long it takes does not depend on how much of the password is right.
         """
-        if len(fields) != 1:
-            return False
-        scheme, _, encoded = fields[0].strip().partition(" ")
-        try:
-            given = base64.b64decode(encoded.strip(), validate=True)
-        except (binascii.Error, ValueError):
+        given = _basic(fields)
+        if given is None:
             return False
         # Digests have one length: comparing the texts would tell the password's.
         wanted = hashlib.sha256(self.text.encode()).digest()
-        return hmac.compare_digest(hashlib.sha256(given).digest(), wanted) and scheme.lower() == "basic"
+        return hmac.compare_digest(hashlib.sha256(given).digest(), wanted)
+
+
+def user_of(fields: Sequence[str]) -> str | None:
+    """Return the user that these values of Proxy-Authorization name, None when they name none."""
+    given = _basic(fields)
+    return given.decode(errors="replace").partition(":")[0] if given is not None else None
+
+
+def _basic(fields: Sequence[str]) -> bytes | None:
+    """Return what stands behind the scheme Basic, decoded; None for anything else, and for more than one value."""
+    if len(fields) != 1:
+        return None
+    scheme, _, encoded = fields[0].strip().partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        return base64.b64decode(encoded.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        return None
 
 
 def parse_login(text: str) -> Login:

@@ -7,6 +7,7 @@ import errno
 import logging
 import socket
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from mitmproxy import options
@@ -16,10 +17,12 @@ from mitmproxy.addons.next_layer import NextLayer
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.connection import Client
 from mitmproxy.master import Master
+from mitmproxy.proxy.server import ConnectionHandler
 
 from addons import compat
 from addons.access import LOOPBACK
 from addons.authority import remove_links
+from addons.base_urls import BaseUrls
 from addons.deck_player import load_player
 from addons.errors import StartError
 from addons.interceptor import Interceptor, SessionTls
@@ -51,9 +54,10 @@ class Engine:
         remove_links(ca_folder)
         self.sessions = Sessions()
         self._writer = writer
-        self._servers: dict[str, asyncio.Server] = {}
         self._prepared: dict[str, Phase] = {}
         """What sessions are about to do, by name."""
+        self._servers: dict[str, list[asyncio.Server]] = {}
+        self._common: asyncio.Server | None = None
         self._loopback = Loopback()
         opts = options.Options(confdir=str(ca_folder), mode=[])
         self._master = Master(opts)
@@ -68,6 +72,7 @@ class Engine:
             DisableH2C(),
             LoopGuard(self.sessions),
             ProxyAuth(self.sessions),
+            BaseUrls(self.sessions),
             Replayer(self._player_of, self._loopback, self._connects_for),
             Interceptor(self.sessions, self._loopback),
             recorder,
@@ -88,40 +93,58 @@ class Engine:
                 raise StartError("mitmproxy ended as it started; see the log")
             await asyncio.sleep(0)
 
-    async def open(self, spec: SessionSpec) -> int:
-        """Open a session's port and begin its journal; return the port.
+    async def open(self, spec: SessionSpec) -> LiveSession:
+        """Open a session's ports and begin its journal.
 
-        Raises StartError when the port is busy, StoreError when the journal cannot be written.
+        Raises StartError when a port is busy, StoreError when the journal cannot be written.
         """
-        listener = self._bind(spec)
+        listeners: list[socket.socket] = []
         try:
+            for port, option in (
+                (spec.port, "--port"),
+                *((one.listen_port, "--reverse") for one in spec.reverse),
+            ):
+                listeners.append(self._bind(port, spec.listen, option, spec.port_use, listeners))
             # A long cassette takes its time, and so does a slow disk; the other sessions' traffic goes on.
             spec, player = await asyncio.to_thread(load_player, spec)
             session = await asyncio.to_thread(LiveSession, spec, self._writer, player)
         except BaseException:
-            listener.close()
+            for listener in listeners:
+                listener.close()
             raise
-        session.port = listener.getsockname()[1]
+        session.port, *ports = (listener.getsockname()[1] for listener in listeners)
+        session.reverse = dict(zip(ports, spec.reverse, strict=True))
         self.sessions.add(session)
-        accept = compat.accept_on(self._proxyserver, session.port)
-        self._servers[spec.name] = await asyncio.start_server(accept, sock=listener, backlog=_BACKLOG)
+        self._servers[spec.name] = [await self._serve(listener) for listener in listeners]
         _log.info("session.opened session=%s port=%d", spec.name, session.port)
-        return session.port
+        return session
 
-    def _bind(self, spec: SessionSpec) -> socket.socket:
+    async def open_common(self, port: int, use: PortUse) -> None:
+        """Open the port on which clients name the session that they want; raises StartError when it is busy."""
+        listener = self._bind(port, LOOPBACK, "--common-port", use, ())
+        self.sessions.common_port = listener.getsockname()[1]
+        self._common = await self._serve(listener)
+
+    async def _serve(self, listener: socket.socket) -> asyncio.Server:
+        accept = compat.accept_on(self._proxyserver, listener.getsockname()[1])
+        return await asyncio.start_server(accept, sock=listener, backlog=_BACKLOG)
+
+    def _bind(
+        self, wanted: int, address: str, option: str, use: PortUse, own: Sequence[socket.socket]
+    ) -> socket.socket:
         """Bind a port that no session has, on whatever address: connections are told apart by their port."""
+        taken = {port for _, port in self.sessions.listeners} | {one.getsockname()[1] for one in own}
         for _ in range(_ATTEMPTS):
-            if spec.port_use is PortUse.FIRST and spec.port:
-                bind(spec.port, spec.listen).close()  # fails where anybody else listens
-            listener = bind(spec.port, spec.listen, shared=spec.port_use is not PortUse.ALONE)
-            port = listener.getsockname()[1]
-            if port not in {session.port for session in self.sessions}:
+            if use is PortUse.FIRST and wanted:
+                bind(wanted, address, option).close()  # fails where anybody else listens
+            listener = bind(wanted, address, option, shared=use is not PortUse.ALONE)
+            if listener.getsockname()[1] not in taken:
                 return listener
             listener.close()
-            if spec.port:
+            if wanted:
                 break
         raise StartError(
-            f"port {spec.port} is another session's, on another address; choose another with --port"
+            f"port {wanted} is another session's, on another address; choose another with {option}"
         )
 
     async def prepare(self, session: LiveSession, spec: SessionSpec) -> None:
@@ -155,8 +178,9 @@ class Engine:
 
     async def close(self, session: LiveSession, drain_seconds: float) -> None:
         """Close a session: stop accepting, let what is in flight end, cut what has not by the deadline."""
-        server = self._servers.pop(session.spec.name)
-        server.close()
+        session.closing = True
+        for server in self._servers.pop(session.spec.name):
+            server.close()
         deadline = time.monotonic() + drain_seconds
         while self._is_in_flight(session) and time.monotonic() < deadline:
             await asyncio.sleep(_LOOK_SECONDS)
@@ -169,7 +193,7 @@ class Engine:
         if session.in_flight:
             return True
         recently = time.time() - _STILL_MOVING_SECONDS
-        connections = compat.connections_on(self._proxyserver, session.port)
+        connections = self._connections_of(session)
         return any(c.client.id in session.tunnels and compat.last_activity(c) > recently for c in connections)
 
     async def _cut(self, session: LiveSession) -> None:
@@ -178,13 +202,22 @@ class Engine:
         for flight in session.in_flight.values():
             if flight.exchange is not None:
                 flight.exchange.being_cut = True
-        while connections := compat.connections_on(self._proxyserver, session.port):
+        while connections := self._connections_of(session):
             for connection in connections:
                 compat.cut(connection)
             await asyncio.sleep(_LOOK_SECONDS)
 
+    def _connections_of(self, session: LiveSession) -> list[ConnectionHandler]:
+        return [
+            one
+            for one in compat.open_connections(self._proxyserver)
+            if self.sessions.of(one.client) is session
+        ]
+
     async def stop(self) -> None:
         """Stop mitmproxy. Sessions must be closed before."""
+        if self._common is not None:
+            self._common.close()
         self._master.shutdown()
         if self._running is not None:
             await self._running
@@ -199,10 +232,13 @@ class Engine:
         return session.phase_for(client.id).player if session is not None else None
 
 
-def bind(port: int, address: str = LOOPBACK, *, shared: bool = False) -> socket.socket:
-    """Return a socket bound to this port, 0 for a free one, of an IP address; StartError when it cannot be.
+def bind(
+    port: int, address: str = LOOPBACK, option: str = "--port", *, shared: bool = False
+) -> socket.socket:
+    """Return a socket bound to this port, 0 for a free one, of an IP address.
 
-    One that is `shared` gets a part of the connections: Linux deals them out among all that are (socket(7)).
+    Raises StartError when it cannot be; `option` is what chooses the port. One that is `shared` gets a part of the
+    connections: Linux deals them out among all that are (socket(7)).
     """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     # asyncio sets TCP_NODELAY only where the protocol is named (asyncio/base_events.py, _set_nodelay); without it
@@ -224,6 +260,6 @@ def bind(port: int, address: str = LOOPBACK, *, shared: bool = False) -> socket.
                 f"cannot listen on {address}: {exc.strerror}; it has to be an address of this machine, see --listen"
             ) from exc
         raise StartError(
-            f"port {port} cannot be used: {exc.strerror}; choose another with --port, or leave it out for a free one"
+            f"port {port} cannot be used: {exc.strerror}; choose another with {option}, or leave it out for a free one"
         ) from exc
     return listener

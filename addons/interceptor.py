@@ -59,7 +59,7 @@ class Interceptor:
         if session is None:
             return
         # Behind an upstream proxy nothing may be connected before the layer that asks it stands.
-        behind_proxy = session.spec.upstream_proxy is not None
+        behind_proxy = session.spec.proxy_for(flow.request.host, flow.request.port) is not None
         if behind_proxy or self._is_ours(session, flow.request.host, flow.request.port):
             flow.response = http.Response.make(200, b"", {})
             flow.response.reason = "Connection established"
@@ -77,7 +77,7 @@ class Interceptor:
         session = self._sessions.of(context.client)
         if session is None or len(context.layers) < 2 or context.server.address is None:
             return
-        proxy = session.spec.upstream_proxy
+        proxy = session.spec.proxy_for(*context.server.address[:2])
         if proxy is not None and context.server.via is None and not context.server.connected:
             context.server.via = proxy.spec
             next_layer.layer = compat.upstream_proxy_layer(context)
@@ -110,9 +110,14 @@ class Interceptor:
         the proxy must not reach the server behind it. Through a proxy that is spoken to in TLS they are tunnelled.
         """
         session = self._sessions.of(flow.client_conn)
-        if session is None or session.spec.upstream_proxy is None or flow.server_conn.connected:
+        if session is None or flow.server_conn.connected:
             return
-        proxy = session.spec.upstream_proxy
+        proxy = session.spec.proxy_for(flow.request.host, flow.request.port)
+        if proxy is None:
+            flow.server_conn.via = (
+                None  # set by an earlier request of this client connection, to another host
+            )
+            return
         if flow.request.scheme == "http" and proxy.scheme == "http" and flow.server_conn.via is None:
             flow.request.authority = url.hostport("http", flow.request.host, flow.request.port)
             self._log_in(session, flow)
@@ -134,18 +139,18 @@ class Interceptor:
         if self._loopback is not None and address[:2] == self._loopback.address[:2]:
             return
         spec = session.phase_for(data.client.id).spec
-        proxy = spec.upstream_proxy
-        if proxy is None:
-            elsewhere = redirect(spec.connect_to, *address[:2])
-        elif address[:2] == (proxy.host, proxy.port):
+        through, proxy = spec.upstream_proxy, spec.proxy_for(*address[:2])
+        if through is not None and address[:2] == (through.host, through.port):
             elsewhere = None
+        elif proxy is None:
+            elsewhere = redirect(spec.connect_to, *address[:2])
         else:
             elsewhere = (proxy.host, proxy.port)  # a plain request; for others the proxy is the address
         if elsewhere is not None:
             self._asked[data.server.id] = (address[0], address[1])
             data.server.address = elsewhere
         host, port = data.server.address[:2]  # type: ignore[index]
-        listeners = {(session.spec.listen, session.port) for session in self._sessions}
+        listeners = self._sessions.listeners
         if (host, port) in listeners or (_is_loopback(host) and port in {port for _, port in listeners}):
             data.server.error = "the request is for the proxy itself"
 
@@ -196,6 +201,8 @@ class SessionTls(TlsConfig):
         super().__init__()
         self._sessions = sessions
         self._succession = Succession()
+        self._changed_at: dict[Path, int] = {}
+        """Of the certificates that upstreams are shown, by path; short-lived ones are replaced in place."""
 
     def tls_start_client(self, tls_start: tls.TlsData) -> None:
         """Sign with the CA whose turn it is."""
@@ -209,11 +216,24 @@ class SessionTls(TlsConfig):
         """Check the upstream against the roots of the session that the client came in on."""
         session = self._sessions.of(tls_start.context.client)
         roots = session.spec.trusted_ca if session is not None else None
-        if roots is None:
+        if session is None or roots is None:
             super().tls_start_server(tls_start)
         else:
-            with compat.trusted_ca(ctx.options, str(roots)):
+            shown = session.spec.client_cert
+            if shown is not None and self._is_renewed(shown):
+                compat.forget_tls_contexts()
+            with compat.tls_files(ctx.options, str(roots), str(shown) if shown is not None else None):
                 super().tls_start_server(tls_start)
+
+    def _is_renewed(self, path: Path) -> bool:
+        """Tell whether a file has changed since it was last asked about; one that cannot be seen has not."""
+        try:
+            changed_at = path.stat().st_mtime_ns
+        except OSError:
+            return False
+        before = self._changed_at.setdefault(path, changed_at)
+        self._changed_at[path] = changed_at
+        return before != changed_at
 
 
 def _is_loopback(host: str) -> bool:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from addons.access import LOOPBACK, Login
 from addons.measures import Measures
-from addons.routing import ConnectTo, RouterTable, UpstreamProxy
+from addons.no_proxy import NoProxy
+from addons.reverse import Reverse
+from addons.routing import ConnectTo, RouterTable, UpstreamProxy, redirect
 from cassette.errors import StoreError
 from cassette.exchange import Outcome
 from cassette.headerfilter import HeaderPolicy
@@ -75,6 +77,10 @@ class SessionSpec:
     """PEM file of the roots that upstreams are checked against; None for mitmproxy's own."""
     connect_to: tuple[ConnectTo, ...] = ()
     upstream_proxy: UpstreamProxy | None = None
+    no_proxy: NoProxy | None = None
+    """Who is reached past it; None where it was named for everything."""
+    client_cert: Path | None = None
+    """PEM file of the certificate and key that upstreams are shown which ask for one."""
     replay: ReplaySpec | None = None
     """None when nothing is replayed."""
     blocks: bool = False
@@ -82,8 +88,20 @@ class SessionSpec:
     listen: str = LOOPBACK
     """The IP address that clients connect to."""
     port_use: PortUse = PortUse.ALONE
+    reverse: tuple[Reverse, ...] = ()
+    """Listeners for clients that know no proxy."""
     login: Login | None = None
     """What clients have to know; None for those of an address that only this machine can reach."""
+
+    def proxy_for(self, host: str, port: int) -> UpstreamProxy | None:
+        """Return the proxy through which this host is reached.
+
+        One that the environment names gives way to its exceptions, and to `connect_to`, which is more precise.
+        """
+        if self.upstream_proxy is None or self.no_proxy is None:
+            return self.upstream_proxy
+        is_direct = self.no_proxy.covers(host, port) or redirect(self.connect_to, host, port) is not None
+        return None if is_direct else self.upstream_proxy
 
 
 @dataclass(slots=True)
@@ -151,6 +169,10 @@ class LiveSession:
         self.replayed: ReplayCounts | None = player.counted if player is not None else None
         """What was replayed so far, in this phase and those before; None when none of them replays."""
         self.port = spec.port
+        self.reverse: dict[int, Reverse] = {}
+        """By the port that it listens on."""
+        self.closing = False
+        """Whether it takes no more connections."""
         self.traffic = Traffic()
         self.journal: SegmentWriter | None = None
         self._writer = writer

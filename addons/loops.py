@@ -58,7 +58,7 @@ def _leads_to(session: LiveSession, server: Server) -> bool:
     assert server.peername is not None
     assert server.sockname is not None
     listen, there = session.spec.listen, server.peername
-    if session.spec.port_use is PortUse.ALONE or session.port != there[1]:
+    if session.spec.port_use is PortUse.ALONE or there[1] not in (session.port, *session.reverse):
         return False
     is_local = server.sockname[0] == there[0] or is_loopback(there[0])
     return listen == there[0] or (ipaddress.ip_address(listen).is_unspecified and is_local)

@@ -2,6 +2,9 @@
 
 Who CONNECTs says it with that request, and the tunnel is theirs; of plain requests each has to say it. The header
 goes no further than this.
+
+On the common port everybody is asked: the user's name is that of the session. Its password is the session's, if that
+has one, and else whatever the client likes. The first name that is right is the connection's; another one is refused.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import logging
 from mitmproxy import connection, exceptions, http
 
 from addons import compat
+from addons.access import Login, user_of
 from addons.sessions import Sessions
 
 _log = logging.getLogger(__name__)
@@ -56,6 +60,8 @@ class ProxyAuth:
 
     def _is_stranger(self, flow: http.HTTPFlow) -> bool:
         """Refuse a request whose sender did not log in where that is asked for, and tell whether that is so."""
+        if self._sessions.is_common(flow.client_conn):
+            return self._names_no_session(flow)
         session = self._sessions.of(flow.client_conn)
         if session is None or session.spec.login is None:
             return False
@@ -63,12 +69,46 @@ class ProxyAuth:
         flow.request.headers.pop(_HEADER, None)
         if session.spec.login.allows(fields):
             return False
-        peer = str(flow.client_conn.peername[0])
-        if (session.spec.name, peer) not in self._logged and len(self._logged) < _MOST_LOGGED:
-            self._logged.add((session.spec.name, peer))
-            _log.warning("client.not_logged_in session=%s client=%s", session.spec.name, peer)
+        self._log(flow, session.spec.name)
         what = "the name or the password is wrong" if fields else "this proxy asks for a name and a password"
-        response = compat.own_response(flow, 407, f"{what}; see: wiretape env")
-        response.headers["Proxy-Authenticate"] = 'Basic realm="wiretape"'
-        compat.refuse(flow, response)
+        _ask(flow, f"{what}; see: wiretape env")
         return True
+
+    def _names_no_session(self, flow: http.HTTPFlow) -> bool:
+        """Bind a connection to the common port to the session that is named; refuse it, and say so, without one."""
+        fields = flow.request.headers.get_all(_HEADER)
+        flow.request.headers.pop(_HEADER, None)
+        bound, name = self._sessions.of(flow.client_conn), user_of(fields)
+        session = self._sessions.named(name) if name is not None else None
+        if session is None or session.closing:
+            what = (
+                "no open session has that name" if fields else "this port serves several sessions; name one"
+            )
+            _ask(
+                flow,
+                f"{what}: http://NAME@127.0.0.1:{self._sessions.common_port}, see: wiretape env --common",
+            )
+            return True
+        login = session.spec.login
+        if login is not None and not Login(session.spec.name, login.password).allows(fields):
+            self._log(flow, session.spec.name)
+            _ask(flow, "the password is wrong; see: wiretape env --common")
+            return True
+        if bound not in (None, session):
+            why = "this connection belongs to another session; open one for each"
+            compat.refuse(flow, compat.own_response(flow, 403, why))
+            return True
+        self._sessions.bind(flow.client_conn, session)
+        return False
+
+    def _log(self, flow: http.HTTPFlow, name: str) -> None:
+        peer = str(flow.client_conn.peername[0])
+        if (name, peer) not in self._logged and len(self._logged) < _MOST_LOGGED:
+            self._logged.add((name, peer))
+            _log.warning("client.not_logged_in session=%s client=%s", name, peer)
+
+
+def _ask(flow: http.HTTPFlow, why: str) -> None:
+    response = compat.own_response(flow, 407, why)
+    response.headers["Proxy-Authenticate"] = 'Basic realm="wiretape"'
+    compat.refuse(flow, response)

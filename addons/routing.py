@@ -22,6 +22,7 @@ from cassette import hostpattern
 from cassette.hostpattern import HostPattern, normalize_host
 
 __all__ = [
+    "NO_UPSTREAM_PROXY",
     "ConnectTo",
     "HostPattern",
     "Router",
@@ -252,6 +253,10 @@ class UpstreamProxy:
 
     def __str__(self) -> str:
         return self.address
+
+
+NO_UPSTREAM_PROXY: Literal["none"] = "none"
+"""Says that upstreams are reached directly, whatever the environment names."""
 
 
 def parse_upstream_proxy(text: str) -> UpstreamProxy:

@@ -12,10 +12,13 @@ import re
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Literal
 
 from addons.access import Address, Login, parse_listen, parse_login
 from addons.errors import ConfigError
+from addons.reverse import Reverse, parse_reverse
 from addons.routing import (
+    NO_UPSTREAM_PROXY,
     ConnectTo,
     UpstreamProxy,
     parse_connect_to,
@@ -199,10 +202,12 @@ def connect_to(value: object) -> ConnectTo:
         raise ValueError(exc.message) from exc
 
 
-def upstream_proxy(value: object) -> UpstreamProxy | None:
-    """Read the URL of a proxy; None is none."""
+def upstream_proxy(value: object) -> UpstreamProxy | Literal["none"] | None:
+    """Read the URL of a proxy; `none`, or nothing between the quotes, for none; None is what the environment says."""
     if value is None:
         return None
+    if value in ("", NO_UPSTREAM_PROXY):
+        return NO_UPSTREAM_PROXY
     if not isinstance(value, str):
         raise ValueError(f"expected the URL of a proxy, not {_kind(value)}")
     try:
@@ -257,6 +262,47 @@ def certificates(value: object, base: Path) -> Path | None:
     if b"-----BEGIN CERTIFICATE-----" not in text:
         raise ValueError(f"{path} is no PEM file of certificates: it has no line -----BEGIN CERTIFICATE-----")
     return path
+
+
+def client_certificate(value: object, base: Path) -> Path | None:
+    """Read the path of a PEM file that holds a certificate and its key; None is none. Looks into the file."""
+    if value is None:
+        return None
+    path = certificates(value, base)
+    assert path is not None
+    import ssl  # noqa: PLC0415 - 10 ms that not every caller needs
+
+    def ask() -> str:
+        # Whoever reads the file at each connection cannot ask for a password.
+        raise ValueError(
+            f"the key in {path} is encrypted; write it without a password, readable by you alone"
+        )
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(path, password=ask)
+    except ssl.SSLError as exc:
+        raise ValueError(f"{path} does not hold a certificate and its key") from exc
+    return path
+
+
+def reverse(value: object) -> Reverse:
+    """Read the upstream of a listener, with the port to listen on or without."""
+    if not isinstance(value, str):
+        raise ValueError(f"expected a URL like https://api.openai.com, not {_shown(value)}")
+    try:
+        return parse_reverse(value)
+    except ConfigError as exc:
+        raise ValueError(exc.message) from exc
+
+
+def port(value: object) -> int | None:
+    """Read a port; None is none."""
+    if value is None:
+        return None
+    text = str(value).strip() if isinstance(value, int | str) and not isinstance(value, bool) else ""
+    if not (text.isascii() and text.isdecimal() and len(text) <= 5 and 1 <= int(text) <= 65535):
+        raise ValueError(f"expected a port from 1 to 65535, not {_shown(value)}")
+    return int(text)
 
 
 def _or(choices: tuple[str, ...]) -> str:

@@ -18,7 +18,8 @@ from typing import Any, Literal
 from addons import setting_values
 from addons.access import Address, Login, require_login
 from addons.errors import ConfigError
-from addons.routing import ConnectTo, Router, RouterTable, UpstreamProxy, parse_host_pattern
+from addons.reverse import Reverse
+from addons.routing import ConnectTo, HostPattern, Router, RouterTable, UpstreamProxy, parse_host_pattern
 from cassette.headerfilter import HeaderPolicy, HeaderRules
 from cassette.matchrules import MatchRules
 from cassette.model import Layout
@@ -53,6 +54,8 @@ class SessionSettings:
     """What clients have to know; never None where others than this machine's users can connect."""
     keep_timing: bool
     """Whether the times of chunks are kept beside the cassette, where one is written."""
+    reverse: tuple[Reverse, ...]
+    """Listeners for clients that know no proxy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,8 @@ class DaemonSettings:
     """How many proxy processes share the work."""
     metrics: Address | None
     """Where metrics and health are served over TCP."""
+    common_port: int | None
+    """A listener for all sessions, which the client's user name chooses from; None for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +114,11 @@ class UpstreamSettings:
 
     ca: Path | None
     """Absolute; a PEM file of certificates besides the usual roots."""
-    proxy: UpstreamProxy | None
+    proxy: UpstreamProxy | Literal["none"] | None
+    """None for the one that the environment names."""
     connect_to: tuple[ConnectTo, ...]
+    client_cert: Path | None
+    """Absolute; a PEM file with a certificate and its key, for upstreams that ask for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +191,7 @@ _SCHEMA: _Schema = {
         "listen": _Key(setting_values.listen, "127.0.0.1", explains=True),
         "proxy_auth": _Key(setting_values.login, "me:a-long-word", explains=True),
         "keep_timing": _Key(setting_values.yes_or_no, "true"),
+        "reverse": _Key(setting_values.reverse, "https://api.openai.com", many=True, explains=True),
     },
     "hosts": _HOSTS,
     "never_decrypt": _HOSTS,
@@ -211,6 +220,7 @@ _SCHEMA: _Schema = {
         "log_format": _Key(setting_values.one_of("text", "json"), "json"),
         "metrics": _Key(setting_values.address, "127.0.0.1:9464"),
         "workers": _Key(setting_values.workers, "4"),
+        "common_port": _Key(setting_values.port, "8899"),
     },
     "upstream": {
         "ca": _Key(setting_values.certificates, "corporate-ca.pem", is_path=True),
@@ -218,6 +228,7 @@ _SCHEMA: _Schema = {
         "connect_to": _Key(
             setting_values.connect_to, "api.openai.com:443:127.0.0.1:8443", many=True, explains=True
         ),
+        "client_cert": _Key(setting_values.client_certificate, "client.pem", is_path=True),
     },
 }
 
@@ -238,7 +249,11 @@ def build_settings(layers: Iterable[Layer]) -> Settings:
             adds = key.many or isinstance(value, tuple)
             merged[path] = merged.get(path, ()) + value if adds else value
     require_login(merged["session", "listen"], merged["session", "proxy_auth"])
+    reverse = merged["session", "reverse"]
+    _require_no_login(reverse, merged["session", "proxy_auth"])
     routers = router_table(merged["hosts",], merged["never_decrypt",])
+    merged["hosts",] += tuple(dict.fromkeys(_unlisted(reverse, routers)))
+    routers = router_table(merged["hosts",], merged["never_decrypt",]) if reverse else routers
     for pattern, source in patterns.items():
         _check_known(pattern, source, routers)
     return Settings(
@@ -250,6 +265,7 @@ def build_settings(layers: Iterable[Layer]) -> Settings:
             merged["session", "listen"],
             merged["session", "proxy_auth"],
             merged["session", "keep_timing"],
+            reverse,
         ),
         hosts=merged["hosts",],
         never_decrypt=merged["never_decrypt",],
@@ -269,10 +285,29 @@ def build_settings(layers: Iterable[Layer]) -> Settings:
         limits=Limits(merged["limits", "max_body"], merged["limits", "drain_seconds"]),
         daemon=DaemonSettings(**{name: merged["daemon", name] for name in _SCHEMA["daemon"]}),  # type: ignore[union-attr]
         upstream=UpstreamSettings(
-            merged["upstream", "ca"], merged["upstream", "proxy"], merged["upstream", "connect_to"]
+            merged["upstream", "ca"],
+            merged["upstream", "proxy"],
+            merged["upstream", "connect_to"],
+            merged["upstream", "client_cert"],
         ),
         routers=routers,
     )
+
+
+def _require_no_login(reverse: Sequence[Reverse], login: Login | None) -> None:
+    """Raise ConfigError where a login would be asked of clients that cannot log in."""
+    if reverse and login is not None:
+        raise ConfigError(
+            "clients of --reverse cannot log in, as they know no proxy; leave out --reverse, or --proxy-auth"
+            " (with WIRETAPE_PROXY_AUTH and proxy_auth) and listen on 127.0.0.1"
+        )
+
+
+def _unlisted(reverse: Sequence[Reverse], routers: RouterTable) -> Iterator[str]:
+    """Yield the upstreams that are recorded because somebody named them, though they are no routers."""
+    for one in reverse:
+        if routers.find(one.host, one.port) is None:
+            yield str(HostPattern(one.host, one.port))
 
 
 def _replay(merged: Mapping[_Path, Any]) -> ReplaySettings:

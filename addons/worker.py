@@ -2,7 +2,8 @@
 
 It is told what to do on its standard input; requests and answers are JSON lines, paired by `id`:
 
-    {"id": 1, "do": "open", "session": {...}}                       answers {"port": 4711}
+    {"id": 1, "do": "open", "session": {...}}                       answers {"port": 4711, "reverse": [...]}
+    {"id": 1, "do": "common", "port": 8899}                         opens the port of all sessions
     {"id": 2, "do": "close", "name": N, "drain_seconds": 10}        answers with the session's counters
     {"id": 3, "do": "counts"}                                       {NAME: counters, ...}
     {"id": 4, "do": "ping"}                                         {}
@@ -30,7 +31,7 @@ from typing import Any
 
 from addons.engine import Engine
 from addons.errors import ControlError, ProxyError
-from addons.live import LiveSession
+from addons.live import LiveSession, PortUse
 from addons.session_spec import spec_from_json
 from cassette.errors import CassetteError
 
@@ -74,7 +75,12 @@ class Worker:
     async def _do(self, request: dict[str, Any]) -> Any:
         match request["do"]:
             case "open":
-                return {"port": await self._engine.open(spec_from_json(request["session"]))}
+                session = await self._engine.open(spec_from_json(request["session"]))
+                reverse = [str(one.at(port)) for port, one in session.reverse.items()]
+                return {"port": session.port, "reverse": reverse}
+            case "common":
+                await self._engine.open_common(request["port"], PortUse(request["port_use"]))
+                return {}
             case "close":
                 session = self._session(request["name"])
                 await self._engine.close(session, request["drain_seconds"])

@@ -200,8 +200,9 @@ def status(as_json: bool, ready: bool) -> None:
 @click.option("--format", "--shell", "form",
               type=click.Choice(["sh", "fish", "powershell", "dotenv", "json", "docker", "github"]),
               help="How to write the variables.  [default: your shell's way]")  # fmt: skip
+@click.option("--common", is_flag=True, help="Use the port that all sessions have in common.")
 @click.option("--unset", is_flag=True, help="Print what puts this shell's variables back as they were.")
-def env(name: str | None, form: str | None, unset: bool) -> None:
+def env(name: str | None, form: str | None, common: bool, unset: bool) -> None:
     """Print the variables that make a client use a session and trust its CA.
 
     \b
@@ -220,7 +221,7 @@ def env(name: str | None, form: str | None, unset: bool) -> None:
         control = _control()
         sessions = {session["name"]: session for session in control.status()["sessions"]}
         session = sessions[_choose(name, list(sessions))]
-        proxy = control.proxy_of(session["name"])
+        proxy = (control.common_proxy_of if common else control.proxy_of)(session["name"])
         printed = env_command.session_environment(control.places.home, session, proxy, form)
     for note in printed.notes:
         click.echo(note if note.startswith("::") else f"wiretape: {note}", err=True)
@@ -241,6 +242,8 @@ def recover() -> None:
 @click.option(
     "--workers", metavar="N|auto", help="Proxy processes that share the work; auto: one a core.  [default: 1]"
 )
+@click.option("--common-port", metavar="N",
+              help="Serve all sessions on this port too, by the user's name.  [default: none]")  # fmt: skip
 @click.option("--linger", is_flag=True, hidden=True)
 @click.pass_context
 def daemon(ctx: click.Context, /, foreground: bool, linger: bool, **options: Any) -> None:

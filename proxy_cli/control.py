@@ -105,6 +105,16 @@ class Control:
         answer: dict[str, str] = self._ask("GET", f"/sessions/{quote(name, safe='')}/proxy")
         return answer["proxy"]
 
+    def common_proxy_of(self, name: str) -> str:
+        """Return the same for the port that all sessions have in common; ControlError where there is none."""
+        answer: dict[str, str | None] = self._ask("GET", f"/sessions/{quote(name, safe='')}/proxy")
+        common = answer["common_proxy"]
+        if common is None:
+            raise ControlError(
+                "the daemon has no common port; stop it, and start it with: wiretape daemon --common-port 8899"
+            )
+        return common
+
     def shut_down(self) -> None:
         """End the daemon and wait until it is gone: its sessions drain and close."""
         self._ask("POST", "/shutdown")

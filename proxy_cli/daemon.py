@@ -14,6 +14,8 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -30,6 +32,7 @@ from proxy_cli.jsonlog import JsonLines
 from proxy_cli.logs import PrivateLog
 from proxy_cli.messages import API, SessionRequest, parse_switch
 from proxy_cli.observing import ObservingServer
+from proxy_cli.outer_proxy import outer_proxy
 from proxy_cli.places import Places
 from proxy_cli.private import PrivateFolder
 from proxy_cli.registry import Registry
@@ -52,6 +55,7 @@ class Daemon:
         self._places = places
         self._metrics = settings.metrics
         self._workers = settings.workers
+        self._common_port = settings.common_port
         self._observing: ObservingServer | None = None
         self._linger_seconds = settings.linger_seconds if lingers else None
         self._started_at = time.time()
@@ -99,7 +103,10 @@ class Daemon:
         if self._metrics is not None:
             self._observing = ObservingServer(self._metrics, self._observe)
         self._registry = registry = Registry(
-            self._places.journals, ca.directory, workers=worker_count(self._workers, sys.platform)
+            self._places.journals,
+            ca.directory,
+            workers=worker_count(self._workers, sys.platform),
+            common_port=self._common_port,
         )
         PrivateFolder(self._places.socket.parent).close()
         server = ControlServer(self._places.socket, self._route)
@@ -158,9 +165,11 @@ class Daemon:
                 return self._observe(path)
             case "POST", ["sessions"]:
                 self._busy_at = time.monotonic()
-                return registry.open(SessionRequest.from_json(body))
+                return registry.open(
+                    with_outer_proxy(SessionRequest.from_json(body), os.environ, registry.listeners())
+                )
             case "GET", ["sessions", name, "proxy"]:
-                return {"proxy": registry.proxy_of(name)}
+                return {"proxy": registry.proxy_of(name), "common_proxy": registry.common_proxy_of(name)}
             case "PUT", ["sessions", name, "mode"]:
                 return registry.switch(name, *parse_switch(body))
             case "DELETE", ["sessions", name]:
@@ -202,6 +211,7 @@ class Daemon:
             "home": str(self._places.home),
             "socket": str(self._places.socket),
             "log": str(self._places.log),
+            "common_port": self._common_port,
             "metrics": self._observing.url if self._observing is not None else None,
             **{f"{name}_pid": pid for name, pid in self._registry.pids().items()},
             "workers": self._registry.workers(),
@@ -215,6 +225,18 @@ def _try_lock(handle: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def with_outer_proxy(
+    request: SessionRequest, env: Mapping[str, str], listeners: Collection[tuple[str, int]]
+) -> SessionRequest:
+    """Return a request that says how upstreams are reached; one that does not gets the daemon's own proxy."""
+    if request.upstream_proxy is not None:
+        return request
+    outer = outer_proxy(env, listeners)
+    if outer.unusable:
+        _log.warning("session.no_proxy session=%s reason=%s", request.name, outer.unusable)
+    return replace(request, upstream_proxy=outer.url, no_proxy=outer.no_proxy)
 
 
 def run_daemon(places: Places, settings: DaemonSettings, *, lingers: bool) -> None:

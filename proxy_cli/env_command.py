@@ -12,6 +12,7 @@ from typing import Any
 
 from addons.errors import ConfigError
 from proxy_cli import env_export
+from proxy_cli.base_url_variables import base_url_variables
 from proxy_cli.ca import CaPaths
 from proxy_cli.env_undo import undone, with_saved
 from proxy_cli.environment import (
@@ -48,6 +49,7 @@ def session_environment(home: Path, session: Mapping[str, Any], proxy: str, form
     if form == "docker":
         return _docker(home, session, proxy)
     variables = client_environment(proxy, client_ca(home, env), env, session["name"])
+    variables |= base_url_variables(session["reverse"], env)
     if form == "github":
         return _github(variables, proxy)
     shell = _shell(form)
@@ -90,6 +92,11 @@ def _docker(home: Path, session: Mapping[str, Any], proxy: str) -> Printed:
     inside = env_export.docker_paths()
     reached = env_export.docker_proxy(proxy, session["listen"])
     variables = client_environment(reached, inside, env, session["name"])
+    base_urls = [
+        {**one, "base_url": env_export.docker_proxy(one["base_url"], session["listen"])}
+        for one in session["reverse"]
+    ]
+    variables |= base_url_variables(base_urls, env)
     outside = _container_files(home, client_ca(home, os.environ))
     mounts = {source: PurePosixPath(inside.directory, name) for name, source in outside.items()}
     return Printed(env_export.docker_arguments(variables, mounts), tuple(_docker_notes(session, proxy)))

@@ -18,6 +18,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from proxy_cli.env_options import java_options, node_options
+from proxy_cli.outer_proxy import listener_variable
 
 if TYPE_CHECKING:
     from proxy_cli.ca import CaPaths
@@ -93,7 +94,7 @@ def client_environment(proxy: str, ca: CaPaths, env: Mapping[str, str], session:
     is not touched: OpenSSL and Go read it besides SSL_CERT_FILE.
     """
     bundle = str(ca.bundle)
-    variables = {SESSION_VARIABLE: session}
+    variables = {SESSION_VARIABLE: session, **listener_variable(proxy)}
     for name in _PROXY_VARIABLES:
         variables[name] = variables[name.lower()] = proxy
     exceptions = _merged_no_proxy(env)

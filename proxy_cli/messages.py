@@ -3,7 +3,7 @@
     GET    /status               the daemon and its sessions
     GET    /health, /ready       whether the daemon lives; whether all is well, with status 503 and why if not
     GET    /metrics              counters in Prometheus' text format
-    GET    /sessions/NAME/proxy  its listener's URL, with the password where there is one
+    GET    /sessions/NAME/proxy  its listener's URL, with the password where there is one; the common port's, if any
     POST   /sessions             open one: `SessionRequest` as an object; answers with the session's status
     PUT    /sessions/NAME/mode   change its mode: {"mode": M, "drain_seconds": S}; answers with its status
     DELETE /sessions/NAME        close one: drain, finish the cassette; answers with its summary
@@ -61,6 +61,12 @@ class SessionRequest:
     trusted_ca: str | None = None
     connect_to: list[str] = field(default_factory=list)
     upstream_proxy: str | None = field(default=None, repr=False)
+    """`none` for none; None for the one that the daemon's environment names."""
+    no_proxy: str | None = None
+    """Hosts that are reached past that proxy, as in NO_PROXY; None: all go through it."""
+    client_cert: str | None = None
+    reverse: list[str] = field(default_factory=list)
+    """Listeners for clients that know no proxy: `URL` or `PORT=URL`."""
     owner_pid: int | None = None
     """A process whose end closes the session: the one that `wiretape run` is."""
 

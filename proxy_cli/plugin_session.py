@@ -24,6 +24,7 @@ from cassette.errors import CassetteError
 from cassette.files import interrupted_path
 from cassette.timing import timing_path
 from proxy_cli import render
+from proxy_cli.base_url_variables import base_url_variables
 from proxy_cli.control import Control
 from proxy_cli.environment import client_environment
 from proxy_cli.opening import Opened, open_session
@@ -96,6 +97,7 @@ class Tape:
         self.proxy = proxy_url(session.listen, self.port, session.login)
         """The proxy's URL, for clients that read no variables; with the password where one is set."""
         self.environment = client_environment(self.proxy, opened.ca, os.environ, self.name)
+        self.environment |= base_url_variables(opened.status["reverse"], os.environ)
         """The variables that are set for the test, for subprocesses that get an environment of their own."""
         self._replaced = {name: os.environ.get(name) for name in self.environment}
         os.environ.update(self.environment)

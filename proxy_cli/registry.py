@@ -17,7 +17,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from addons.access import parse_login, proxy_url
+from addons.access import LOOPBACK, Login, parse_login, proxy_url
 from addons.errors import ConfigError, ControlError, StartError
 from addons.measures import Measures, total
 from cassette.errors import CassetteError
@@ -32,6 +32,8 @@ from proxy_cli.workers import Worker, Workers
 _log = logging.getLogger(__name__)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PING_SECONDS = 1.0
+_ANY_WORD = "wiretape"
+"""A password for sessions without one, on the common port: what is sent is not looked at."""
 _COUNTS_SECONDS = 0.5
 """The scribe may be at a long body; `status` does not wait for it."""
 
@@ -46,8 +48,13 @@ class Registry:
         *,
         workers: int = 1,
         silence_seconds: float = SILENCE_SECONDS,
+        common_port: int | None = None,
     ) -> None:
-        """Start the children; they are ready when the first session opens."""
+        """Start the children; they are ready when the first session opens.
+
+        Raises StartError when `common_port`, which all sessions share, is busy.
+        """
+        self._common_port = common_port
         # With one worker too: its successor is to know what was replayed.
         self._decks = journals.parent / "decks"
         self._journals = journals
@@ -61,6 +68,12 @@ class Registry:
             self._scribe = ScribeKeeper(self._lock, self._take_up, silence_seconds=silence_seconds)
             self._workers = Workers(workers, ca_folder, self._lock, self._worker_succeeded)
         self._switcher = Switcher(self._scribe, self._workers, self._lock, self._refuse_two_writers)
+        if common_port is not None:
+            try:
+                self._workers.open_common(common_port)
+            except BaseException:
+                self.close_all()
+                raise
 
     def open(self, request: SessionRequest) -> dict[str, Any]:
         """Open a session and return its status.
@@ -90,7 +103,7 @@ class Registry:
             with contextlib.ExitStack() as undo:
                 if records:
                     recordings.make_journal(session, undo)
-                session.port = self._workers.open(session.worker_spec(request.port))
+                session.opened(self._workers.open(session.worker_spec(request.port)))
                 undo.callback(self._workers.close, request.name, 0.0)
                 if records:
                     # New episodes go behind the old ones.
@@ -229,14 +242,33 @@ class Registry:
         with self._lock:
             return [session.status() for session in self._sessions.values()]
 
+    def listeners(self) -> list[tuple[str, int]]:
+        """Return the addresses that clients connect to as a proxy."""
+        common = [(LOOPBACK, self._common_port)] if self._common_port is not None else []
+        with self._lock:
+            return [*common, *((one.request.listen, one.port) for one in self._sessions.values())]
+
     def proxy_of(self, name: str) -> str:
         """Return the URL for clients of a session, with the password where there is one; else ControlError."""
+        session, login = self._with_login(name)
+        return proxy_url(session.request.listen, session.port, login)
+
+    def common_proxy_of(self, name: str) -> str | None:
+        """Return the same for the port that all sessions have in common; None where there is no such port.
+
+        It has a password in any case: urllib sends nothing without one, and requests neither (both measured).
+        """
+        _, login = self._with_login(name)
+        if self._common_port is None:
+            return None
+        return proxy_url(LOOPBACK, self._common_port, Login(name, login.password if login else _ANY_WORD))
+
+    def _with_login(self, name: str) -> tuple[Session, Login | None]:
         with self._lock:
             session = self._sessions.get(name)
         if session is None:
             raise ControlError(f"no session {name!r} is open; see: wiretape status")
-        login = parse_login(session.request.login) if session.request.login else None
-        return proxy_url(session.request.listen, session.port, login)
+        return session, parse_login(session.request.login) if session.request.login else None
 
     def __len__(self) -> int:
         """Return how many sessions are open."""

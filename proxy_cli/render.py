@@ -20,6 +20,7 @@ def started(session: dict[str, Any]) -> str:
     return "\n".join(
         [
             f"session {paper_of_stdout().style(name, bold=True)} on {session['proxy']}, {_doing(session)}",
+            *_base_urls(session),
             f'  use it:   eval "$(wiretape env{argument})"',
             f"  stop it:  wiretape stop{argument}",
         ]
@@ -36,6 +37,10 @@ def _doing(session: dict[str, Any]) -> str:
     what = (("replaying", session["replays"]), ("recording to", session["records"]))
     doing = " and ".join(text for text, does in what if does)
     return f"{doing} {shown(session['cassette'])}" if doing and session["cassette"] else "passing through"
+
+
+def _base_urls(session: dict[str, Any]) -> list[str]:
+    return [f"  {one['base_url']} is {one['upstream']}" for one in session["reverse"]]
 
 
 def stopped(summary: dict[str, Any]) -> str:
@@ -128,6 +133,7 @@ def status(answer: dict[str, Any]) -> str:
         if session["journal_lag_bytes"]:
             facts.append(f"{session['journal_lag_bytes']} bytes behind")
         lines.append(f"  {', '.join(facts)}")
+        lines += _base_urls(session)
         if session["problem"]:
             lines.append(paper_of_stdout().style(f"  problem: {session['problem']}", fg="red"))
     return "\n".join(lines)

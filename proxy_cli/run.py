@@ -19,6 +19,7 @@ from addons.access import proxy_url
 from addons.errors import ProxyError
 from addons.settings import ReplaySettings
 from proxy_cli import render
+from proxy_cli.base_url_variables import base_url_variables
 from proxy_cli.control import Control
 from proxy_cli.demo import run_demo
 from proxy_cli.env_undo import with_saved
@@ -71,7 +72,7 @@ def _nothing_came(summary: dict[str, Any]) -> str:
         return "wiretape: the command reached other hosts only, which are not recorded; add them with --host"
     return (
         "wiretape: nothing came through the proxy; does the command honour HTTPS_PROXY?"
-        " Where it went instead tells: wiretape doctor -- COMMAND"
+        " Where it went instead tells: wiretape doctor -- COMMAND; what takes a base URL goes with: --reverse https://HOST"
     )
 
 
@@ -82,6 +83,7 @@ def _open(control: Control, stem: str, options: dict[str, Any]) -> tuple[Opened,
     session = opened.settings.session
     proxy = proxy_url(session.listen, opened.status["port"], session.login)
     variables = client_environment(proxy, opened.ca, os.environ, name)
+    variables |= base_url_variables(opened.status["reverse"], os.environ)
     return opened, os.environ | with_saved(variables, os.environ)
 
 
@@ -145,7 +147,9 @@ _DEMO_OPTIONS: dict[str, Any] = {
     "host_field": None,
     "layout": None,
     "keep_timing": False,
-    "upstream_proxy": None,
+    "upstream_proxy": "none",
+    "client_cert": None,
+    "reverse": (),
     "unlisted": None,
     "fail_on_unused": False,
     "repeat": False,

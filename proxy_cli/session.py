@@ -14,6 +14,8 @@ from typing import Any
 
 from addons.access import proxy_url
 from addons.errors import StartError
+from addons.reverse import parse_reverse
+from addons.routing import NO_UPSTREAM_PROXY, parse_upstream_proxy
 from cassette.headerfilter import HeaderPolicy
 from cassette.model import Layout
 from cassette.recording import Recording
@@ -43,6 +45,8 @@ class Session:
     """Where workers note what they have replayed, for each other and for their successors; None: nowhere."""
     phase: int = 0
     """How often the mode was changed."""
+    reverse: list[str] = field(default_factory=list)
+    """The listeners for clients that know no proxy, `PORT=URL`, once they are open."""
     closing: bool = False
     has_journal: bool = False
     """Whether something is recorded, or was before the mode was changed."""
@@ -62,6 +66,10 @@ class Session:
         """Whether it has to do with a cassette at all."""
         return self.has_journal or self.has_replayed
 
+    def opened(self, listens: dict[str, Any]) -> None:
+        """Note where workers listen; those that come later do so, too."""
+        self.port, self.reverse = int(listens["port"]), listens["reverse"]
+
     def worker_spec(self, port: int) -> dict[str, Any]:
         """Return what a worker has to know, in plain JSON types."""
         request = self.request
@@ -76,12 +84,19 @@ class Session:
             "trusted_ca": request.trusted_ca,
             "connect_to": request.connect_to,
             # Sealed, a session has no use for a way to the upstreams.
-            "upstream_proxy": request.upstream_proxy if self.records or not self.replays else None,
+            "upstream_proxy": self._upstream_proxy() if self.records or not self.replays else None,
+            "no_proxy": request.no_proxy,
+            "client_cert": request.client_cert,
+            "reverse": self.reverse or request.reverse,
             "replay": self._replay(),
             "blocks": request.on_record_failure == "block",
             "listen": request.listen,
             "login": request.login,
         }
+
+    def _upstream_proxy(self) -> str | None:
+        url = self.request.upstream_proxy
+        return None if url == NO_UPSTREAM_PROXY else url
 
     def _replay(self) -> dict[str, Any] | None:
         if not self.replays:
@@ -142,6 +157,11 @@ class Session:
             "port": self.port,
             "proxy": proxy_url(self.request.listen, self.port),
             "listen": self.request.listen,
+            "reverse": [
+                {"base_url": proxy_url(self.request.listen, one.listen_port), "upstream": one.url}
+                for one in map(parse_reverse, self.reverse)
+            ],
+            "upstream_proxy": parse_upstream_proxy(url).address if (url := self._upstream_proxy()) else None,
             "cassette": str(self.request.cassette) if self.has_cassette else None,
             "records": self.records,
             "replays": self.replays,

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from addons.routing import UpstreamProxy
 from proxy_cli.messages import SessionRequest
 
 if TYPE_CHECKING:
     from addons.settings import Settings
+    from proxy_cli.outer_proxy import OuterProxy
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -45,7 +47,12 @@ _OPTIONS = (
                  help="Trust these certificates of upstreams, besides the usual roots."),
     click.option("--connect-to", multiple=True, metavar="HOST:PORT:ADDR:PORT",
                  help="Connect elsewhere, as curl does; URL, Host and SNI stay. Repeatable."),
-    click.option("--upstream-proxy", metavar="URL", help="Reach upstreams through this HTTP proxy."),
+    click.option("--upstream-proxy", metavar="URL|none",
+                 help="Reach upstreams through this HTTP proxy.  [default: HTTPS_PROXY, with NO_PROXY]"),
+    click.option("--client-cert", type=click.Path(path_type=Path), metavar="FILE",
+                 help="PEM file with certificate and key, for upstreams that ask for one."),
+    click.option("--reverse", multiple=True, metavar="[PORT=]URL",
+                 help="Listen for clients that know no proxy, as this upstream's base URL; repeatable."),
     click.option("--unlisted", metavar="refuse|tunnel",
                  help="What replay-only does with hosts that are no routers.  [default: refuse]"),
     click.option("--fail-on-unused", is_flag=True,
@@ -71,8 +78,8 @@ def resolve(options: dict[str, Any]) -> Settings:
     if options["append"] and options["overwrite"]:
         raise click.UsageError("--append and --overwrite exclude each other; choose one")
     names = ("mode", "host", "keep_header", "keep_all_headers", "host_field", "layout", "keep_timing", "upstream_ca",
-             "connect_to", "upstream_proxy", "listen", "proxy_auth", "unlisted", "repeat", "timing", "timing_factor",
-             "fail_on_unused")  # fmt: skip
+             "connect_to", "upstream_proxy", "client_cert", "reverse", "listen", "proxy_auth", "unlisted", "repeat",
+             "timing", "timing_factor", "fail_on_unused")  # fmt: skip
     given = SessionOptions(**{name: options[name] for name in names})
     return load_settings(options["config"], os.environ, given, Path.cwd())
 
@@ -85,10 +92,17 @@ def session_request(
     *,
     default_cassette: str,
     owner_pid: int | None = None,
+    outer: OuterProxy | None = None,
 ) -> SessionRequest:
-    """Return the request that opens a session with these options and settings."""
+    """Return the request that opens a session with these options and settings.
+
+    `outer` is the proxy to use where the settings name none.
+    """
     cassette = options["cassette"] or Path("cassettes") / f"{default_cassette}.yaml"
-    proxy = settings.upstream.proxy
+    proxy, cert = settings.upstream.proxy, settings.upstream.client_cert
+    url, no_proxy = proxy.url if isinstance(proxy, UpstreamProxy) else proxy, None
+    if url is None and outer is not None:
+        url, no_proxy = outer.url, outer.no_proxy
     return SessionRequest(
         name=name,
         # Not resolved: a symlink that the user made stays in the path that is shown.
@@ -111,6 +125,9 @@ def session_request(
         login=settings.session.login.text if settings.session.login is not None else None,
         trusted_ca=str(trusted_ca),
         connect_to=[str(rule) for rule in settings.upstream.connect_to],
-        upstream_proxy=proxy.url if proxy is not None else None,
+        upstream_proxy=url,
+        no_proxy=no_proxy,
+        client_cert=str(cert.absolute()) if cert is not None else None,
+        reverse=[str(one) for one in settings.session.reverse],
         owner_pid=owner_pid,
     )

@@ -34,6 +34,9 @@ class SessionOptions:
     upstream_proxy: str | None = None
     listen: str | None = None
     proxy_auth: str | None = field(default=None, repr=False)
+    client_cert: str | Path | None = None
+    reverse: tuple[str, ...] = ()
+    common_port: str | None = None
     unlisted: str | None = None
     repeat: bool = False
     fail_on_unused: bool = False
@@ -122,6 +125,9 @@ def _option_layers(options: SessionOptions, cwd: Path) -> Iterator[Layer]:
         ("--metrics", options.metrics, _nested(("daemon", "metrics"), options.metrics)),
         ("--workers", options.workers, _nested(("daemon", "workers"), options.workers)),
         ("--upstream-proxy", options.upstream_proxy, _nested(("upstream", "proxy"), options.upstream_proxy)),
+        ("--client-cert", options.client_cert, _nested(("upstream", "client_cert"), options.client_cert)),
+        ("--common-port", options.common_port, _nested(("daemon", "common_port"), options.common_port)),
+        ("--reverse", options.reverse or None, {"session": {"reverse": list(options.reverse)}}),
     ]
     for option, value, values in given:
         if value is not None:

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 _PREFIX = "WIRETAPE_"
 
 VARIABLES: Mapping[str, tuple[str, ...]] = {
+    "WIRETAPE_COMMON_PORT": ("daemon", "common_port"),
     "WIRETAPE_DRAIN_SECONDS": ("limits", "drain_seconds"),
     "WIRETAPE_HOSTS": ("hosts",),
     "WIRETAPE_HOST_FIELD": ("session", "host_field"),
@@ -31,6 +32,7 @@ VARIABLES: Mapping[str, tuple[str, ...]] = {
 _OTHER_VARIABLES = (
     "WIRETAPE_CONFIG",
     "WIRETAPE_HOME",
+    "WIRETAPE_PROXY",
     "WIRETAPE_SAVED",
     "WIRETAPE_SESSION",
     "WIRETAPE_WITHOUT",

@@ -16,7 +16,7 @@ from typing import Any
 
 from addons import levers
 from addons.child import Child
-from addons.errors import ControlError, ProxyError
+from addons.errors import ControlError, ProxyError, StartError
 from cassette.errors import CassetteError
 
 _log = logging.getLogger(__name__)
@@ -45,9 +45,13 @@ class Worker:
     writer: str
     """Its name in the journals; no other worker of this daemon has it, or had it."""
 
-    def open(self, spec: dict[str, Any]) -> int:
-        """Open a session and return its port; raises StartError, StoreError and so on."""
-        return int(self.child.call("open", session=spec)["port"])
+    def open(self, spec: dict[str, Any]) -> dict[str, Any]:
+        """Open a session; return the part of `spec` that says where it listens.
+
+        Raises StartError, StoreError and so on.
+        """
+        listens: dict[str, Any] = self.child.call("open", session=spec)
+        return listens
 
     def close(self, name: str, drain_seconds: float) -> dict[str, Any]:
         """Close a session and return its counters; raises ControlError when the worker dies over it."""
@@ -69,6 +73,7 @@ class Workers:
         self._succeeded = succeeded
         self._generations = itertools.count(1)
         self._stopping = False
+        self._common_port: int | None = None
         self._measured: dict[str, dict[str, Any]] = {}
         self.restarts = 0
         """How often one died and was succeeded."""
@@ -88,6 +93,7 @@ class Workers:
             successor = self._start()
             self.restarts += 1
             self._workers = tuple(successor if worker is gone else worker for worker in self._workers)
+            self._open_common_again(successor)
             self._succeeded(gone.writer, successor)
 
     def have_changed(self, before: tuple[Worker, ...]) -> bool:
@@ -106,22 +112,42 @@ class Workers:
         """The workers that are there now; another tuple once one of them has a successor."""
         return self._workers
 
-    def open(self, spec: dict[str, Any]) -> int:
-        """Open a session in each of them, at one port, which is returned; nothing is left open when one fails."""
+    def open_common(self, port: int) -> None:
+        """Open the port that all sessions have in common, in successors too; raises StartError when it is busy."""
+        self._common_port = port
+        for worker in self._workers:
+            worker.child.call("common", port=port, port_use=self._use_of(worker))
+
+    def _open_common_again(self, worker: Worker) -> None:
+        if self._common_port is not None:
+            try:
+                worker.child.call("common", port=self._common_port, port_use=self._use)
+            except (ControlError, StartError) as exc:
+                _log.error("daemon.common_port_failed port=%s reason=%s", self._common_port, exc)
+
+    def open(self, spec: dict[str, Any]) -> dict[str, Any]:
+        """Open a session in each of them, at the same ports; return the part of `spec` that says which.
+
+        Nothing is left open when one fails.
+        """
         first, *others = self._workers
-        port = first.open(spec | {"port_use": "first" if others else "alone"})
-        spec = spec | {"port": port}
+        listens = first.open(spec | {"port_use": self._use_of(first)})
+        spec = spec | listens
         opened = [first]
         outcomes = _each(others, functools.partial(self.open_in, spec=spec))
         opened += [worker for worker, outcome in outcomes if not isinstance(outcome, Exception)]
         if len(opened) < len(self._workers):
             _each(opened, lambda worker: self._close_quietly(worker, spec["name"], 0.0))
             _raise_first(outcomes)
-        return port
+        return {name: spec[name] for name in ("port", "reverse")}
 
     def open_in(self, successor: Worker, spec: dict[str, Any]) -> None:
         """Open a session in a worker that has just come, at the port that the others have."""
         successor.open(spec | {"port_use": self._use})
+
+    def _use_of(self, worker: Worker) -> str:
+        """Return how a worker uses a port that none of them has yet."""
+        return "first" if len(self._workers) > 1 and worker is self._workers[0] else self._use
 
     @property
     def _use(self) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from mitmproxy import connection, options
 from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.net import tls as net_tls
 from mitmproxy.proxy import layer, mode_servers, server
 from mitmproxy.proxy.layers.http._upstream_proxy import HttpUpstreamProxy
 
@@ -54,9 +55,9 @@ def accept_on(
     return instance.handle_stream
 
 
-def connections_on(proxyserver: Proxyserver, port: int) -> list[server.ConnectionHandler]:
-    """Return the client connections that came in on this port."""
-    return [handler for handler in proxyserver.connections.values() if handler.client.sockname[1] == port]
+def open_connections(proxyserver: Proxyserver) -> list[server.ConnectionHandler]:
+    """Return the client connections that are open."""
+    return list(proxyserver.connections.values())
 
 
 def last_activity(handler: server.ConnectionHandler) -> float:
@@ -108,18 +109,26 @@ def was_reset(upstream: connection.Server) -> bool:
 
 
 @contextlib.contextmanager
-def trusted_ca(opts: options.Options, path: str | None) -> Iterator[None]:
-    """Set the roots that upstreams are checked against for the length of a block that does not await.
+def tls_files(opts: options.Options, roots: str, client_cert: str | None) -> Iterator[None]:
+    """Set the roots that upstreams are checked against, and what is shown to those that ask, for a block.
 
-    The option is global and sessions differ; setting it the public way would configure every addon anew.
+    The block does not await. The options are global and sessions differ; setting them the public way would
+    configure every addon anew.
     """
-    option = opts._options["ssl_verify_upstream_trusted_ca"]
-    before = option.value
-    option.value = path
+    wanted = {"ssl_verify_upstream_trusted_ca": roots, "client_certs": client_cert}
+    before = {name: opts._options[name].value for name in wanted}
+    for name, value in wanted.items():
+        opts._options[name].value = value
     try:
         yield
     finally:
-        option.value = before
+        for name, value in before.items():
+            opts._options[name].value = value
+
+
+def forget_tls_contexts() -> None:
+    """Have the files of roots and certificates read anew; mitmproxy remembers them by path (net/tls.py)."""
+    net_tls.create_proxy_server_context.cache_clear()
 
 
 def restore_address(target: connection.Server, address: tuple[str, int]) -> None:

@@ -44,8 +44,10 @@ def authority() -> Authority:
 class ServerContexts:
     """The TLS side of one upstream: the right certificate for each server name, one ALPN offer for all."""
 
-    def __init__(self, alpn: Sequence[str]) -> None:
+    def __init__(self, alpn: Sequence[str], *, demands_certificate: bool = False) -> None:
+        """`demands_certificate`: let only those in who show one of the authority's."""
         self._alpn = list(alpn)
+        self._demands_certificate = demands_certificate
         self._lock = threading.Lock()
         self._contexts: dict[str, ssl.SSLContext] = {}
         self._hosts: dict[ssl.SSLContext, str] = {}
@@ -67,6 +69,9 @@ class ServerContexts:
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
                 authority().certificate(host).configure_cert(context)
                 context.set_alpn_protocols(self._alpn)
+                if self._demands_certificate:
+                    context.verify_mode = ssl.CERT_REQUIRED
+                    context.load_verify_locations(authority().ca_file)
                 self._contexts[host] = context
                 self._hosts[context] = host
             return self._contexts[host]

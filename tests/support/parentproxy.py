@@ -6,10 +6,14 @@ import base64
 import contextlib
 import socket
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
+
+from tests.support.authority import ServerContexts
+from tests.support.wire import Wire
 
 _PATIENCE_S = 30.0
 
@@ -38,6 +42,25 @@ class ParentProxy:
 
     def __enter__(self) -> Self:
         return self
+
+    @contextlib.contextmanager
+    def behind_tls(self) -> Iterator[int]:
+        """Serve TLS for 127.0.0.1 in front of the proxy, too, on the port that is given."""
+        contexts = ServerContexts(("http/1.1",))
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            threading.Thread(target=self._accept_tls, args=(listener, contexts), daemon=True).start()
+            yield listener.getsockname()[1]
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+
+    def _accept_tls(self, listener: socket.socket, contexts: ServerContexts) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                sock, _ = listener.accept()
+                sock.settimeout(_PATIENCE_S)
+                inner = socket.create_connection(("127.0.0.1", self.port), _PATIENCE_S)
+                self._sockets += [sock, inner]
+                threading.Thread(target=_unwrap, args=(Wire(sock, contexts), inner), daemon=True).start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -81,6 +104,23 @@ class ParentProxy:
                     _pass(client, upstream)
                     return
                 _forward(asked, client, upstream)
+
+
+def _unwrap(wire: Wire, inner: socket.socket) -> None:
+    """Pass on what comes in TLS, and back; ends with the inner connection."""
+
+    def back() -> None:
+        with contextlib.suppress(OSError):
+            while data := inner.recv(65536):
+                wire.send(data)
+        wire.finish()
+
+    with contextlib.suppress(OSError):
+        wire.open()
+        threading.Thread(target=back, daemon=True).start()
+        while data := wire.recv():
+            inner.sendall(data)
+        inner.shutdown(socket.SHUT_WR)
 
 
 def _read_head(sock: socket.socket) -> bytes | None:

@@ -163,10 +163,12 @@ class Http1:
 
 
 class Http2:
-    """HTTP/2 with many streams on one connection; one thread uses it."""
+    """HTTP/2 with many streams on one connection, agreed on in TLS or in clear text; one thread uses it."""
 
-    def __init__(self, sock: ssl.SSLSocket) -> None:
-        assert sock.selected_alpn_protocol() == "h2"
+    def __init__(self, sock: socket.socket) -> None:
+        is_tls = isinstance(sock, ssl.SSLSocket)
+        assert not isinstance(sock, ssl.SSLSocket) or sock.selected_alpn_protocol() == "h2"
+        self._scheme = "https" if is_tls else "http"
         self.sock = sock
         config = h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
         self._protocol = h2.connection.H2Connection(config=config)
@@ -189,7 +191,7 @@ class Http2:
     ) -> int:
         """Send a request on a new stream and return its number."""
         stream: int = self._protocol.get_next_available_stream_id()
-        pseudo = [(":method", method), (":scheme", "https"), (":authority", host), (":path", target)]
+        pseudo = [(":method", method), (":scheme", self._scheme), (":authority", host), (":path", target)]
         self._protocol.send_headers(stream, [*pseudo, *headers], end_stream=not body)
         self._bodies[stream] = bytearray()
         while body:

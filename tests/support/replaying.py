@@ -181,7 +181,7 @@ class ReplayingProxy:
         self._ready.set()
         await self._stop.wait()
         server.close()
-        while connections := compat.connections_on(proxyserver, self.port):
+        while connections := compat.open_connections(proxyserver):
             for connection in connections:
                 compat.cut(connection)
             await asyncio.sleep(0.01)

@@ -27,9 +27,11 @@ HTTP_1_ONLY = ("http/1.1",)
 class Upstream:
     """Serve on a loopback port of its own, from `with` to its end."""
 
-    def __init__(self, handler: Handler, *, alpn: Sequence[str] = HTTP_2_FIRST) -> None:
+    def __init__(
+        self, handler: Handler, *, alpn: Sequence[str] = HTTP_2_FIRST, demands_certificate: bool = False
+    ) -> None:
         self._handler = handler
-        self._contexts = ServerContexts(alpn)
+        self._contexts = ServerContexts(alpn, demands_certificate=demands_certificate)
         self._lock = threading.Lock()
         self._wires: set[Wire] = set()
         self._connections = 0

@@ -4,7 +4,15 @@ import base64
 
 import pytest
 
-from addons.access import Login, is_loopback, parse_listen, parse_login, proxy_url, require_login
+from addons.access import (
+    Login,
+    is_loopback,
+    parse_listen,
+    parse_login,
+    proxy_url,
+    require_login,
+    user_of,
+)
 from addons.errors import ConfigError
 
 LOGIN = Login("me", "p:" + "w@/ö")
@@ -106,3 +114,12 @@ def test_any_other_address_does(address: str) -> None:
 )
 def test_the_url_is_that_of_clients_on_this_machine(address: str, login: Login | None, url: str) -> None:
     assert proxy_url(address, 80, login) == url
+
+
+def test_user_is_what_stands_before_the_colon() -> None:
+    assert user_of([basic("chat:")]) == user_of([basic("chat:a:b")]) == user_of([basic("chat")]) == "chat"
+
+
+@pytest.mark.parametrize("fields", [[], ["Bearer x"], ["Basic !!!"], [basic("a:"), basic("a:")]])
+def test_what_is_no_login_names_nobody(fields: list[str]) -> None:
+    assert user_of(fields) is None

@@ -12,7 +12,7 @@ import yaml
 
 from addons import configfile, settings
 from addons.errors import ConfigError
-from addons.routing import ConnectTo, parse_host_pattern
+from addons.routing import ConnectTo, UpstreamProxy, parse_host_pattern
 from addons.settings import Layer, Mode, Settings, build_settings, router_table
 from cassette.headerfilter import HeaderPolicy, HeaderRules
 from cassette.model import Layout
@@ -93,7 +93,11 @@ def test_the_examples_in_the_comments_of_the_shipped_file_are_right() -> None:
         elif word in ("request", "response") and line.endswith(":"):
             side = word
         _, found, example = line.partition("Example: ")
-        if not found or not example or (section == "upstream" and example.startswith("ca:")):
+        if (
+            not found
+            or not example
+            or (section == "upstream" and example.startswith(("ca:", "client_cert:")))
+        ):
             continue
         levels = {"headers": f"headers: {{{side}: {{%s}}}}", "hosts": "%s", "never_decrypt": "%s"}
         top_level = example.startswith(("hosts: [", "never_decrypt:"))
@@ -303,7 +307,7 @@ def test_the_upstream_part(tmp_path: Path) -> None:
         base=tmp_path,
     ).upstream
     assert upstream.ca == tmp_path / "ca.pem"
-    assert upstream.proxy is not None
+    assert isinstance(upstream.proxy, UpstreamProxy)
     assert upstream.proxy.address == "http://proxy:3128"
     assert upstream.connect_to == (
         ConnectTo("a.example", 443, "127.0.0.1", 1),

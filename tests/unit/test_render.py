@@ -20,6 +20,7 @@ def _session(**changes: Any) -> dict[str, Any]:
         "changing": False,
         "port": 8899,
         "proxy": "http://127.0.0.1:8899",
+        "reverse": [],
         "cassette": "/tapes/chat.yaml",
         "records": True,
         "replays": False,
@@ -35,6 +36,14 @@ def _session(**changes: Any) -> dict[str, Any]:
         "problem": "",
     }
     return session | changes
+
+
+def test_base_urls_are_told_with_what_they_stand_for() -> None:
+    session = _session(reverse=[{"base_url": "http://127.0.0.1:8001", "upstream": "https://api.openai.com"}])
+    line = "  http://127.0.0.1:8001 is https://api.openai.com"
+    assert line in render.started(session).splitlines()
+    daemon = {"pid": 1, "version": "1", "log": "/log", "workers": {"w1": 1}}
+    assert line in render.status({"daemon": daemon, "sessions": [session]}).splitlines()
 
 
 def test_start_says_what_to_do_next() -> None:

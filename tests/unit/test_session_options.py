@@ -10,7 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from addons.errors import ConfigError
+from proxy_cli.outer_proxy import OuterProxy
 from proxy_cli.session_options import resolve, session_options, session_request
+from tests.support.authority import authority
 
 
 @pytest.fixture(autouse=True)
@@ -137,3 +139,36 @@ def test_append_and_overwrite_exclude_each_other() -> None:
 def test_wrong_value_names_its_option() -> None:
     with pytest.raises(ConfigError, match="--layout"):
         resolve(_parse("--layout=wide"))
+
+
+def test_ways_upstream_arrive(empty_folder: Path) -> None:
+    authority().certificate("me.example").private_key_and_cert_chain_pem.write_to_path("client.pem")
+    request = _request(
+        "--client-cert=client.pem", "--upstream-proxy=none", "--reverse=https://api.openai.com",
+        "--reverse=8001=http://llm.example:8000/v1/",
+    )  # fmt: skip
+    assert request["client_cert"] == str(empty_folder / "client.pem")
+    assert request["upstream_proxy"] == "none"
+    assert request["reverse"] == ["https://api.openai.com", "8001=http://llm.example:8000/v1"]
+    # A router is recorded anyhow, with the paths that belong to its API.
+    assert request["hosts"] == ["llm.example:8000"]
+
+
+def test_proxy_of_the_environment_is_used_where_the_settings_name_none() -> None:
+    outer = OuterProxy("http://proxy.example:3128", ".corp.example")
+    wanted = []
+    for arguments in ([], ["--upstream-proxy=http://mine:1"], ["--upstream-proxy=none"]):
+        options = _parse(*arguments)
+        settings = resolve(options)
+        request = session_request("c", options, settings, Path("/r.pem"), default_cassette="c", outer=outer)
+        wanted.append((request.upstream_proxy, request.no_proxy))
+    assert wanted == [("http://proxy.example:3128", ".corp.example"), ("http://mine:1", None), ("none", None)]
+
+
+@pytest.mark.parametrize("how", ["option", "variable"])
+def test_base_url_and_login_exclude_each_other(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    login = ["--proxy-auth=me:word"] if how == "option" else []
+    if how == "variable":
+        monkeypatch.setenv("WIRETAPE_PROXY_AUTH", "me:word")
+    with pytest.raises(ConfigError, match="--reverse"):
+        resolve(_parse("--reverse=https://api.openai.com", *login))

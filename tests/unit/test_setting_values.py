@@ -3,8 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from addons import setting_values
+from tests.support.authority import authority
 
 
 def test_a_size_is_a_number_of_bytes_or_has_a_unit() -> None:
@@ -41,3 +43,45 @@ def test_number_of_workers_may_be_text_or_left_to_the_machine() -> None:
     for value in (0, "0", -1, 65, 1.5, True, None, "many"):
         with pytest.raises(ValueError, match=r"expected a number from 1 to 64 or auto"):
             setting_values.workers(value)
+
+
+@pytest.mark.parametrize("value", ["", "none"])
+def test_no_upstream_proxy_is_something_else_than_nothing_said(value: str) -> None:
+    assert setting_values.upstream_proxy(value) == "none"
+
+
+def test_port_is_a_number_or_none() -> None:
+    assert (setting_values.port(8899), setting_values.port("8899"), setting_values.port(None)) == (
+        8899,
+        8899,
+        None,
+    )
+
+
+@pytest.mark.parametrize("value", [0, -1, 65536, "8899x", "", True, 1.5, "٣"])
+def test_other_ports_are_refused(value: object) -> None:
+    with pytest.raises(ValueError, match="expected a port"):
+        setting_values.port(value)
+
+
+def test_client_certificate_needs_its_key(tmp_path: Path) -> None:
+    issued = authority().certificate("me.example")
+    issued.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "both.pem"))
+    authority().certificate("me.example").cert_chain_pems[0].write_to_path(str(tmp_path / "no-key.pem"))
+    issued.private_key_pem.write_to_path(str(tmp_path / "no-certificate.pem"))
+    assert setting_values.client_certificate("both.pem", tmp_path) == tmp_path / "both.pem"
+    assert setting_values.client_certificate(None, tmp_path) is None
+    for name in ("no-key.pem", "no-certificate.pem", "nothing.pem"):
+        with pytest.raises(ValueError, match=name):
+            setting_values.client_certificate(name, tmp_path)
+
+
+def test_encrypted_key_is_refused_rather_than_asked_for(tmp_path: Path) -> None:
+    issued = authority().certificate("me.example")
+    key = serialization.load_pem_private_key(issued.private_key_pem.bytes(), None)
+    word = serialization.BestAvailableEncryption(b"a-word")
+    form = serialization.PrivateFormat.PKCS8
+    encrypted = key.private_bytes(serialization.Encoding.PEM, form, word)
+    (tmp_path / "client.pem").write_bytes(encrypted + issued.cert_chain_pems[0].bytes())
+    with pytest.raises(ValueError, match="is encrypted"):
+        setting_values.client_certificate("client.pem", tmp_path)

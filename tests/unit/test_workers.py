@@ -15,7 +15,8 @@ from cassette.errors import StoreError
 from proxy_cli import workers as workers_module
 from proxy_cli.workers import Worker, Workers, worker_count
 
-SPEC = {"name": "chat", "port": 0}
+SPEC = {"name": "chat", "port": 0, "reverse": ["https://a.example"]}
+LISTENS = {"port": 4711, "reverse": ["4712=https://a.example"]}
 
 
 class Child:
@@ -26,7 +27,7 @@ class Child:
         self.on_death = on_death
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.errors: dict[str, Exception] = {}
-        self.answers: dict[str, Any] = {"open": {"port": 4711}, "measures": {"r": self.writer}}
+        self.answers: dict[str, Any] = {"open": LISTENS, "measures": {"r": self.writer}}
         self.pid = 17
 
     def call(self, do: str, **arguments: Any) -> Any:
@@ -55,13 +56,36 @@ def children(workers: Workers) -> list[Any]:
 
 
 def test_first_worker_finds_the_port_and_the_others_join_it(workers: Workers) -> None:
-    assert workers.open(SPEC) == 4711
+    assert workers.open(SPEC) == LISTENS
     asked = [child.asked[0][1]["session"] for child in children(workers)]
-    assert [(one["port"], one["port_use"]) for one in asked] == [
-        (0, "first"),
-        (4711, "joins"),
-        (4711, "joins"),
+    assert [(one["port"], one["reverse"], one["port_use"]) for one in asked] == [
+        (0, SPEC["reverse"], "first"),
+        (4711, LISTENS["reverse"], "joins"),
+        (4711, LISTENS["reverse"], "joins"),
     ]
+
+
+def test_common_port_is_opened_by_all_and_by_those_that_come_later(workers: Workers) -> None:
+    workers.open_common(8899)
+    victim: Any = workers.now[0].child
+    victim.on_death(victim)
+    uses = [child.asked[0][1]["port_use"] for child in [victim, *children(workers)]]
+    assert uses == ["first", "joins", "joins", "joins"]
+
+
+def test_successor_lives_where_the_common_port_is_taken(
+    workers: Workers, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workers.open_common(8899)
+
+    def call(_child: Child, do: str, **_arguments: Any) -> Any:
+        raise StartError(f"no {do}")
+
+    monkeypatch.setattr(Child, "call", call)
+    victim: Any = workers.now[0].child
+    victim.on_death(victim)
+    assert workers.restarts == 1
+    assert "daemon.common_port_failed" in caplog.text
 
 
 def test_one_worker_has_the_port_alone(monkeypatch: pytest.MonkeyPatch) -> None:
