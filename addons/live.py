@@ -92,6 +92,8 @@ class SessionSpec:
     """Listeners for clients that know no proxy."""
     login: Login | None = None
     """What clients have to know; None for those of an address that only this machine can reach."""
+    takes_over: bool = False
+    """Whether a worker had it that died: its clients are waiting, so it opens even where the disk refuses."""
 
     def proxy_for(self, host: str, port: int) -> UpstreamProxy | None:
         """Return the proxy through which this host is reached.
@@ -210,7 +212,7 @@ class LiveSession:
     def begin_journal(self, spec: SessionSpec) -> None:
         """Begin the journal that a phase needs, unless there is one: all phases share it; raises StoreError."""
         if self.journal is None and spec.directory is not None:
-            self.journal = SegmentWriter(spec.directory, self._writer)
+            self.journal = SegmentWriter(spec.directory, self._writer, takes_over=spec.takes_over)
 
     def phase_for(self, client_id: str) -> Phase:
         """Return the phase that a connection to an upstream is made in, for a client connection.

@@ -60,4 +60,5 @@ def spec_from_json(values: dict[str, Any]) -> SessionSpec:
         port_use=PortUse(values.get("port_use", "alone")),
         reverse=reverse,
         login=login,
+        takes_over=values.get("takes_over", False),
     )

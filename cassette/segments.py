@@ -35,6 +35,8 @@ OVERFLOW_BYTES = 64 << 20
 MAGIC = b"wiretape journal\x01\0\0\0"
 """What a segment begins with; the number is the version of the records."""
 _SPARES = 2
+_PATIENCE_SECONDS = 2.0
+"""How long a writer that need not have a segment waits for its first one: what it stores outlives the process then."""
 _ZEROS = bytes(1 << 20)
 _OPEN_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -84,8 +86,12 @@ class SegmentWriter:
         *,
         segment_bytes: int = SEGMENT_BYTES,
         overflow_bytes: int = OVERFLOW_BYTES,
+        takes_over: bool = False,
     ) -> None:
-        """Make the first segment at once, the next ones in the background; raises StoreError."""
+        """Make the first segment at once, the next ones in the background; raises StoreError.
+
+        One that `takes_over` from a dead process begins all the same: what comes waits in memory for the first one.
+        """
         self.directory = directory
         self.writer = writer
         self.error: StoreError | None = None
@@ -98,15 +104,12 @@ class SegmentWriter:
         self._overflow_bytes = 0
         self._overflow_of: Counter[int] = Counter()
         """Bytes that wait, by exchange."""
-        self._made = 1
-        self._number = 1
-        self._alive = _lock(directory / f"{writer}.live")
-        try:
-            self._map = _make_segment(segment_path(directory, writer, 1), segment_bytes)
-        except BaseException:
-            os.close(self._alive)
-            raise
-        self._at = len(MAGIC)
+        self._made = 0
+        self._number = 0
+        self._at = 0
+        self._map: mmap.mmap | None = None
+        """None until there is a first segment."""
+        self._alive = -1
         self._spares: deque[mmap.mmap] = deque()
         self._lock = threading.Lock()
         self._told = ""
@@ -116,8 +119,29 @@ class SegmentWriter:
         self._closed = False
         self.lost_exchanges: frozenset[int] = frozenset()
         """Known when it is closed: the exchanges of which the disk never took what waited."""
+        self._looked = threading.Event()
+        """Set when the first segment is there, or was refused."""
+        if not takes_over:
+            self._begin()
         self._thread = threading.Thread(target=self._prepare, name=f"journal {writer}", daemon=True)
         self._thread.start()
+        self._looked.wait(_PATIENCE_SECONDS)
+
+    def _begin(self) -> None:
+        """Have a lock and a first segment; raises StoreError, and can be called again."""
+        self._alive = _lock(self.directory / f"{self.writer}.live")
+        try:
+            made = _make_segment(segment_path(self.directory, self.writer, 1), self._bytes)
+        except BaseException:
+            os.close(self._alive)
+            self._alive = -1
+            raise
+        with self._lock:
+            self._map, self._at = made, len(MAGIC)
+            self._made = self._number = 1
+            self.error = None
+            self._store_waiting()
+        self._looked.set()
 
     def append(self, kind: Kind, exchange: int, at_ns: int, payload: bytes = b"") -> None:
         """Store one event. When it returns, the event outlives this process, unless it had to wait in memory."""
@@ -145,7 +169,7 @@ class SegmentWriter:
     @property
     def position(self) -> int:
         """How far the writing is, in bytes of the whole journal."""
-        return (self._number - 1) * SEGMENT_BYTES + self._at
+        return max(0, self._number - 1) * SEGMENT_BYTES + self._at
 
     @property
     def waiting_bytes(self) -> int:
@@ -190,6 +214,8 @@ class SegmentWriter:
                 del self._overflow_of[exchange]
 
     def _store(self, kind: int, exchange: int, at_ns: int, payload: bytes) -> bool:
+        if self._map is None:
+            return False
         # Room for a ROLLED record is always left, so that a reader need not guess where a segment ends.
         if self._at + journal.record_bytes(len(payload)) > self._bytes - journal.HEADER_BYTES:
             if not self._spares:
@@ -209,6 +235,9 @@ class SegmentWriter:
             self._wanted.clear()
             while bool(self._overflow) if self._closed else len(self._spares) < _SPARES:
                 try:
+                    if self._map is None:
+                        self._begin()
+                        continue
                     made = _make_segment(
                         segment_path(self.directory, self.writer, self._made + 1), self._bytes
                     )
@@ -232,6 +261,7 @@ class SegmentWriter:
             _log.error("journal.refused writer=%s problem=%s", self.writer, exc)
             self._told = exc.message
         self.error = exc
+        self._looked.set()
 
     def close(self) -> None:
         """Store what waits, if the disk lets us, and unmap; what was appended stays on disk for the reader.
@@ -249,10 +279,11 @@ class SegmentWriter:
             # A dropped one lost a record before, and was counted then.
             dropped = {exchange for kind, exchange, _, _ in self._overflow if kind == Kind.DROPPED}
             self.lost_exchanges = frozenset(exchange for _, exchange, _, _ in self._overflow) - dropped
-        self._map.close()
-        for spare in self._spares:
-            spare.close()
-        os.close(self._alive)
+        for segment in (self._map, *self._spares):
+            if segment is not None:
+                segment.close()
+        if self._alive >= 0:
+            os.close(self._alive)
 
 
 def _lock(path: Path) -> int:

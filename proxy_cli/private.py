@@ -8,6 +8,7 @@ depend on the umask. OSError becomes StartError here, once.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
@@ -20,6 +21,7 @@ from addons.errors import StartError
 
 _LOCK = ".lock"
 _TEMPORARY = ".new-"
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class PrivateFolder:
@@ -158,4 +160,6 @@ def _start_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as exc:
         hint = " (a symbolic link is not followed here)" if path.is_symlink() else ""
+        if exc.errno in _NO_ROOM:
+            hint = "; make room on the disk, or set WIRETAPE_HOME to a folder on another one"
         raise StartError(f"{path}: {exc.strerror or exc}{hint}") from exc

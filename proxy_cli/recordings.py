@@ -21,6 +21,8 @@ _log = logging.getLogger(__name__)
 _FINISH_SECONDS = 600.0
 """How long the scribe may take for what is left in a journal."""
 _CATCH_UP_SECONDS = 60.0
+_OPEN_SECONDS = 3.0
+"""How long `start` waits for the scribe, which takes the request up later all the same. Chosen, not measured."""
 
 
 def make_journal(session: Session, undo: contextlib.ExitStack) -> None:
@@ -52,8 +54,22 @@ def _remove_if_empty(cassette: Path) -> None:
 
 
 def begin(scribe: ScribeKeeper, session: Session) -> None:
-    """Have the scribe read behind a session's journal."""
-    scribe.call("open", directory=str(session.directory))
+    """Have the scribe read behind a session's journal; raises StoreError.
+
+    One that hangs, or just died, is not waited for long: it, or its successor, takes the session up later.
+    """
+    try:
+        scribe.call("open", directory=str(session.directory), timeout_seconds=_OPEN_SECONDS)
+    except ControlError as exc:
+        _log.warning("session.scribe_late session=%s reason=%s", session.request.name, exc)
+
+
+def say_gone(scribe: ScribeKeeper, session: Session, writer: str) -> None:
+    """Tell the scribe that a worker is dead; a successor of the scribe's learns it anyway."""
+    try:
+        scribe.call("writer_gone", directory=str(session.directory), writer=writer)
+    except (ControlError, CassetteError) as exc:
+        _log.error("session.scribe_failed session=%s reason=%s", session.request.name, exc)
 
 
 def catch_up(scribe: ScribeKeeper, session: Session) -> None:

@@ -105,13 +105,15 @@ class Registry:
                     recordings.make_journal(session, undo)
                 session.opened(self._workers.open(session.worker_spec(request.port)))
                 undo.callback(self._workers.close, request.name, 0.0)
+                # Whoever succeeds the scribe from now on takes it up.
+                self._sessions[request.name] = session
+                undo.callback(self._sessions.pop, request.name)
                 if records:
                     # New episodes go behind the old ones.
                     append = request.append or replays
                     recordings.make_cassette(session, undo, append=append, overwrite=request.overwrite)
                     recordings.begin(self._scribe, session)
                 undo.pop_all()
-            self._sessions[request.name] = session
         _log.info("session.opened session=%s port=%d mode=%s", request.name, session.port, request.mode)
         return session.status()
 
@@ -300,15 +302,18 @@ class Registry:
 
     def _worker_succeeded(self, gone: str, successor: Worker) -> None:
         """Let a new worker serve what a dead one did."""
-        for session in self._sessions.values():
-            if session.closing:  # its listener is closed for good
-                continue
+        going_on = [session for session in self._sessions.values() if not session.closing]
+        for session in going_on:  # the listener of another one is closed for good
             session.writer_gone(gone)
             try:
-                self._workers.open_in(successor, session.worker_spec(session.port))
+                # Clients are waiting: it opens even where the disk refuses.
+                spec = session.worker_spec(session.port) | {"takes_over": True}
+                self._workers.open_in(successor, spec)
                 session.problem = ""
-                if session.has_journal:
-                    self._scribe.call("writer_gone", directory=str(session.directory), writer=gone)
             except (ControlError, CassetteError, StartError) as exc:
                 session.problem = str(exc)
                 _log.error("session.worker_failed session=%s reason=%s", session.request.name, exc)
+        # Behind all listeners: a scribe that hangs would keep clients waiting.
+        for session in going_on:
+            if session.has_journal:
+                recordings.say_gone(self._scribe, session, gone)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -182,6 +184,56 @@ def test_session_is_not_opened_in_a_home_that_is_full(wiretape: InProcess, upstr
     assert not (wiretape.folder / "second.yaml").exists()
     filler.unlink()
     wiretape.run("start", "second", "--cassette=second.yaml")
+
+
+def test_first_start_in_a_home_that_is_full_says_what_to_do_and_leaves_nothing(tmp_path: Path) -> None:
+    command = InProcess(tmp_path)
+    tape = tmp_path / "tape.yaml"
+    tape.write_bytes(EMPTY_DOCUMENT)
+    with mounted(command.home, "size=64k"), command:
+        filler = fill(command.home)
+        refused = [
+            command.run("start", "first", *options, check=False)
+            for options in ([f"--cassette={tape}", "--append"], [f"--cassette={tmp_path / 'new.yaml'}"])
+        ]
+        filler.unlink()
+        assert command.run("status", "--json", check=False).stdout.strip().endswith(b"}")
+    for done in refused:
+        assert done.returncode == 3
+        (line,) = done.stderr.decode().splitlines()
+        assert line.endswith(
+            "No space left on device; make room on the disk, or set WIRETAPE_HOME to a folder on another one"
+        )
+    assert tape.read_bytes() == EMPTY_DOCUMENT
+    assert not (tmp_path / "new.yaml").exists()
+
+
+def test_worker_that_dies_while_the_home_is_full_is_succeeded_at_once(
+    wiretape: InProcess, upstream: Upstream
+) -> None:
+    session = wiretape.open(*upstream.options())
+    filler = fill_home(wiretape, session)
+    worker = wiretape.status()["daemon"]["worker_pid"]
+    os.kill(worker, signal.SIGKILL)
+    until("its port to be open again", lambda: _can_ask(session))
+    ask(session, 100_000, "full")
+    until("the problem to show", lambda: ROOM in problem(wiretape, session))
+    assert wiretape.session(session)["not_recorded"]["failed"] == 0
+    filler.unlink()
+    until("the problem to be over", lambda: not problem(wiretape, session))
+    ask(session, 10, "after")
+    summary = wiretape.close(session)
+
+    assert [name for name in names(session) if name != "again"] == ["before", "full", "after"]
+    assert (summary["not_recorded"]["failed"], summary["problem"]) == (0, "")
+
+
+def _can_ask(session: Session) -> bool:
+    try:
+        ask(session, 10, "again")
+    except OSError:
+        return False
+    return True
 
 
 def test_cassettes_disk_that_is_full_for_a_while_loses_nothing(

@@ -113,7 +113,7 @@ def _is_closed(session: Session) -> bool:
     return False
 
 
-def test_scribe_that_hangs_is_succeeded_and_each_interaction_is_written_once(
+def test_scribe_that_hangs_keeps_nobody_waiting_is_succeeded_and_each_interaction_is_written_once(
     tmp_path: Path, upstream: Upstream
 ) -> None:
     with InProcess(tmp_path) as wiretape:
@@ -127,14 +127,19 @@ def test_scribe_that_hangs_is_succeeded_and_each_interaction_is_written_once(
             ask(session, 100_000, f"hung-{number}")
             lags.append(wiretape.session(session)["journal_lag_bytes"])
         assert 100_000 < lags[0] < lags[1] < lags[2]
+        meanwhile = wiretape.open(*upstream.options())
+        ask(meanwhile, 10, "meanwhile")
+        assert wiretape.status()["daemon"]["scribe_pid"] == scribe
         until("another scribe", functools.partial(_is_replaced, wiretape, scribe), deadline_s=60)
         until("it to catch up", lambda: wiretape.session(session)["journal_lag_bytes"] == 0)
         ask(session, 10, "after")
         summary = wiretape.close(session)
+        assert wiretape.close(meanwhile)["interactions"] == 1
 
         assert summary["problem"] == ""
         assert f"scribe.hung pid={scribe}" in wiretape.log
     assert names(session.cassette) == ["before", *(f"hung-{number}" for number in range(3)), "after"]
+    assert names(meanwhile.cassette) == ["meanwhile"]
 
 
 def _is_replaced(wiretape: InProcess, pid: int) -> bool:

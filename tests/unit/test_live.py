@@ -47,7 +47,9 @@ class Disk:
 def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     writer = segments.SegmentWriter
     monkeypatch.setattr(
-        live, "SegmentWriter", lambda *where: writer(*where, segment_bytes=SMALL, overflow_bytes=20_000)
+        live,
+        "SegmentWriter",
+        lambda *where, **how: writer(*where, **how, segment_bytes=SMALL, overflow_bytes=20_000),
     )
     return Disk(monkeypatch)
 

@@ -216,6 +216,39 @@ def test_while_no_segment_can_be_had_records_wait_and_follow_in_order(
     assert payloads(tmp_path) == numbered(600) + numbered(10)
 
 
+def test_one_that_takes_over_begins_on_a_full_disk_and_its_records_follow(tmp_path: Path, disk: Disk) -> None:
+    disk.full = True
+    with pytest.raises(StoreError, match="No space left on device"):
+        SegmentWriter(tmp_path, "w1", segment_bytes=SMALL)
+    writer = SegmentWriter(tmp_path, "w1", segment_bytes=SMALL, takes_over=True)
+    assert writer.error is not None
+    writer.append(Kind.REQUEST_HEAD, 1, 5, b"head")
+    assert writer.is_refused
+    assert writers_in(tmp_path) == {}
+    assert writer.position == 0
+    disk.full = False
+    until("the disk to be tried again", lambda: not writer.waiting_bytes)
+    assert is_being_written(tmp_path)
+    assert writer.error is None
+    writer.append(Kind.REQUEST_END, 1, 6, b"end")
+    writer.close()
+    assert payloads(tmp_path) == [b"head", b"end"]
+
+
+def test_one_that_takes_over_and_never_gets_a_segment_knows_what_it_lost(tmp_path: Path, disk: Disk) -> None:
+    disk.full = True
+    writer = SegmentWriter(tmp_path, "w1", segment_bytes=SMALL, takes_over=True)
+    writer.append(Kind.REQUEST_HEAD, 7, 5, b"head")
+    writer.close()
+    assert writer.lost_exchanges == {7}
+
+
+def test_one_that_takes_over_on_a_good_disk_has_its_segment_at_once(tmp_path: Path) -> None:
+    with contextlib.closing(SegmentWriter(tmp_path, "w1", segment_bytes=SMALL, takes_over=True)) as writer:
+        writer.append(Kind.REQUEST_HEAD, 1, 5, b"head")
+        assert writer.waiting_bytes == 0
+
+
 def test_what_waits_is_stored_when_the_writer_closes(
     tmp_path: Path, a_writer: Callable[..., SegmentWriter], disk: Disk
 ) -> None:
