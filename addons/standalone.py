@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,12 +17,12 @@ from mitmproxy import ctx
 from mitmproxy.addonmanager import Loader
 
 from addons import compat
-from addons.child import Child
 from addons.errors import ConfigError, ProxyError
 from addons.home import home, journals
 from addons.interceptor import Interceptor
 from addons.live import LiveSession, SessionSpec
 from addons.recorder import Recorder
+from addons.scribe_keeper import ScribeKeeper
 from addons.sessions import Sessions
 from addons.settings import Layer, Settings, build_settings
 from cassette import store
@@ -44,8 +45,9 @@ class Standalone:
     def __init__(self) -> None:
         self._sessions = Sessions()
         self.addons = [Interceptor(self._sessions), Recorder(self._sessions)]
-        self._scribe: Child | None = None
+        self._scribe: ScribeKeeper | None = None
         self._directory: Path | None = None
+        self._lock = threading.RLock()
 
     def load(self, loader: Loader) -> None:
         """Declare our options."""
@@ -84,7 +86,8 @@ class Standalone:
         keep_timing = settings.session.keep_timing
         recording = Recording(_NAME, cassette, layout, host_field, settings.headers, max_body, keep_timing)
         recording.save(self._directory)
-        self._scribe = Child("scribe", ["cassette.scribe_process"], _scribe_died)
+        with self._lock:
+            self._scribe = ScribeKeeper(self._lock, self._take_up)
         self._scribe.call("open", directory=str(self._directory))
         spec = SessionSpec(_NAME, self._directory, 0, settings.headers, settings.routers, max_body,
                            blocks=settings.session.on_record_failure == "block")  # fmt: skip
@@ -101,7 +104,7 @@ class Standalone:
                 flight.exchange.end(Kind.FAILED, encode_failure(Outcome.CUT, "mitmproxy ended"))
         session.close()
         try:
-            counts = self._scribe.call(
+            counts = self._scribe.insist(
                 "finish",
                 directory=str(self._directory),
                 reason="mitmproxy ended",
@@ -110,9 +113,19 @@ class Standalone:
             _log.info(
                 "wiretape: interactions=%d interrupted=%d", counts["interactions"], counts["interrupted"]
             )
+            if counts["problem"]:
+                _log.error("wiretape: %s; when it is solved: wiretape recover", counts["problem"])
         except (ProxyError, CassetteError) as exc:
             _log.error("wiretape: %s; finish it with: wiretape recover", exc)
         self._scribe.close(60)
+
+    def _take_up(self) -> None:
+        """Have a new scribe take up the journal where it stands."""
+        assert self._scribe is not None
+        try:
+            self._scribe.call("open", directory=str(self._directory))
+        except (ProxyError, CassetteError) as exc:
+            _log.error("wiretape: %s; what is recorded is finished by: wiretape recover", exc)
 
 
 def _settings(config: str, hosts: Sequence[str]) -> Settings:
@@ -124,7 +137,3 @@ def _settings(config: str, hosts: Sequence[str]) -> Settings:
         layers.append(Layer(str(path), configfile.read(path), base=path.parent))
     layers.append(Layer("wiretape_hosts", {"hosts": list(hosts)}, base=Path.cwd(), kind="option"))
     return build_settings(layers)
-
-
-def _scribe_died(_child: Child) -> None:
-    _log.error("wiretape: the scribe died; what is recorded from now on is finished by: wiretape recover")

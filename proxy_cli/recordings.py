@@ -8,13 +8,13 @@ import shutil
 from pathlib import Path
 
 from addons.errors import ControlError
+from addons.scribe_keeper import ScribeKeeper
 from cassette import store
 from cassette.emitter import EMPTY_DOCUMENT
 from cassette.errors import CassetteError
 from cassette.files import interrupted_path, make_private_folder
 from cassette.model import Layout
 from cassette.times_file import remove_times
-from proxy_cli.scribe_keeper import ScribeKeeper
 from proxy_cli.session import Session
 
 _log = logging.getLogger(__name__)

@@ -20,11 +20,11 @@ from typing import Any
 from addons.access import LOOPBACK, Login, parse_login, proxy_url
 from addons.errors import ConfigError, ControlError, StartError
 from addons.measures import Measures, total
+from addons.scribe_keeper import SILENCE_SECONDS, ScribeKeeper
 from cassette.errors import CassetteError
 from cassette.files import make_private_folder
 from proxy_cli import recordings
 from proxy_cli.messages import SessionRequest, StoppingError
-from proxy_cli.scribe_keeper import SILENCE_SECONDS, ScribeKeeper
 from proxy_cli.session import Session, is_alive, what_to_do
 from proxy_cli.switching import Switcher
 from proxy_cli.workers import Worker, Workers

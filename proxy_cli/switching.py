@@ -18,11 +18,11 @@ from dataclasses import replace
 from typing import Any
 
 from addons.errors import ConfigError, ControlError
+from addons.scribe_keeper import ScribeKeeper
 from cassette.errors import StoreError
 from proxy_cli import recordings
 from proxy_cli.messages import SessionRequest
 from proxy_cli.plugin_names import MODES
-from proxy_cli.scribe_keeper import ScribeKeeper
 from proxy_cli.session import Session, holds_interactions, what_to_do
 from proxy_cli.workers import Workers
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -12,6 +13,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 import cassette
 from tests.support.scripts import whole
@@ -108,3 +111,35 @@ def test_mitmdump_does_not_touch_a_cassette_that_is_there(tmp_path: Path) -> Non
     assert "exists already" in said
     assert process.returncode != 0
     assert there.read_bytes() == cassette.dumps(cassette.Cassette())
+
+
+def children(pid: int) -> list[int]:
+    done = subprocess.run(
+        ["pgrep", "-P", str(pid), "-f", "cassette.scribe_process"], capture_output=True, check=False
+    )
+    return list(map(int, done.stdout.split()))
+
+
+@pytest.mark.skipif(shutil.which("pgrep") is None, reason="pgrep is not installed")
+def test_scribe_of_mitmdump_that_dies_is_succeeded_and_nothing_is_lost(tmp_path: Path) -> None:
+    answer = whole(200, [("Content-Type", "application/json")], b'{"ok":true}')
+    with Upstream(answer, alpn=HTTP_1_ONLY) as upstream:
+        options = (
+            "--set",
+            "wiretape_cassette=chat.yaml",
+            "--set",
+            f"wiretape_hosts=localhost:{upstream.port}",
+        )
+        tape = tmp_path / "chat.yaml"
+        with mitmdump(tmp_path, upstream, *options) as (process, port):
+            until("mitmdump to listen", lambda: listens(process, port))
+            (scribe,) = until("a scribe", lambda: children(process.pid))
+            until("the journal to begin", lambda: list((tmp_path / "home" / "journals").glob("*/*.seg")))
+            ask(port, upstream, tmp_path)
+            os.kill(scribe, signal.SIGKILL)
+            ask(port, upstream, tmp_path)
+            until("another scribe", lambda: children(process.pid) not in ([], [scribe]))
+            ask(port, upstream, tmp_path)
+            until("all to be written", lambda: len(cassette.load(tape).interactions) == 3)
+    assert len(cassette.load(tape).interactions) == 3
+    assert list((tmp_path / "home" / "journals").iterdir()) == []

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from addons.errors import ControlError
+from addons.scribe_keeper import ScribeKeeper
 from cassette.errors import StoreError
-from proxy_cli.scribe_keeper import ScribeKeeper
 from tests.support.waiting import until
 
 
