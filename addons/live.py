@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _MOST_CAUSES = 100
 """Causes of failures that are logged, each once; they have file names in them, so there could be many."""
+_LAST_SECONDS = 0.2
+"""How long the end of an answer may wait for its disk where it must not get lost; chosen, not measured."""
 _MOST_WAITING_BYTES = OVERFLOW_BYTES // 2
 """Past it nothing new begins where failures to record block; chosen, not measured."""
 
@@ -316,11 +318,24 @@ class LiveExchange:
             return
         try:
             self.journal.append(kind, self.number, time.monotonic_ns(), payload)
-            if self.break_off is not None and self.journal.is_refused:
-                # It waits in memory for a disk that may never take it.
-                failure = encode_failure(Outcome.CUT, "it could not be recorded")
-                self.journal.append(Kind.FAILED, self.number, time.monotonic_ns(), failure)
-                raise self.journal.error or StoreError("the disk refused")
+            if self.break_off is not None and self.journal.is_refused(self.number):
+                self._refuse()
+        except StoreError as exc:
+            self._lost("journal", exc)
+
+    def _refuse(self) -> None:
+        """Raise StoreError: something waits in memory for a disk that may never take it."""
+        failure = encode_failure(Outcome.CUT, "it could not be recorded")
+        self.journal.append(Kind.FAILED, self.number, time.monotonic_ns(), failure)
+        raise self.journal.error or StoreError("the disk is too slow")
+
+    def confirm(self) -> None:
+        """Break off an answer, where that is asked for, whose last bytes are about to go out and that is not stored."""
+        if self.closed or self.break_off is None:
+            return
+        try:
+            if not self.journal.await_stored(self.number, _LAST_SECONDS):
+                self._refuse()
         except StoreError as exc:
             self._lost("journal", exc)
 

@@ -160,7 +160,10 @@ class Recorder:
         )
         head = ResponseHead(response.http_version, response.status_code, response.reason or "", headers)
         exchange.put(Kind.RESPONSE_HEAD, journal.encode_response_head(head))
-        response.stream = _response_tee(exchange)
+        length = _announced_length(flow)
+        if length == 0:
+            exchange.confirm()
+        response.stream = _response_tee(exchange, length)
 
     @_guarded
     def response(self, flow: http.HTTPFlow) -> None:
@@ -175,6 +178,7 @@ class Recorder:
             exchange.put(
                 Kind.RESPONSE_END, journal.encode_trailers(flows.header_pairs(flow.response.trailers))
             )
+            exchange.confirm()
             exchange.response_ended = True
             if not (exchange.request_ended or exchange.closed):
                 return  # an upstream may answer before it has the whole request
@@ -303,11 +307,23 @@ def _request_tee(exchange: LiveExchange) -> Callable[[bytes], bytes]:
     return tee
 
 
-def _response_tee(exchange: LiveExchange) -> Callable[[bytes], bytes]:
+def _announced_length(flow: http.HTTPFlow) -> int | None:
+    """Return after how many bytes a client knows that the body is whole; None when its end says so."""
+    assert flow.response is not None
+    headers = flow.response.headers
+    if flow.request.method == "HEAD" or flow.response.status_code in (204, 304):
+        return 0
+    length = headers.get("content-length", "")
+    return int(length) if length.isdecimal() and "transfer-encoding" not in headers else None
+
+
+def _response_tee(exchange: LiveExchange, length: int | None) -> Callable[[bytes], bytes]:
     def tee(data: bytes) -> bytes:
         try:
             if data:
                 exchange.put_data(Kind.RESPONSE_DATA, data)
+                if exchange.response_bytes == length:
+                    exchange.confirm()
         except Exception as exc:  # the chunk must go on
             exchange.give_up("response chunk", exc)
         return data

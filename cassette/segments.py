@@ -18,6 +18,7 @@ import logging
 import mmap
 import os
 import threading
+import time
 from collections import Counter, deque
 from pathlib import Path
 
@@ -35,6 +36,9 @@ OVERFLOW_BYTES = 64 << 20
 MAGIC = b"wiretape journal\x01\0\0\0"
 """What a segment begins with; the number is the version of the records."""
 _SPARES = 2
+_ENDS = frozenset({Kind.REQUEST_END, Kind.RESPONSE_END, Kind.FAILED, Kind.DROPPED})
+_MARKS = _ENDS | {Kind.REQUEST_HEAD}
+_LOOK_SECONDS = 0.001
 _PATIENCE_SECONDS = 2.0
 """How long a writer that need not have a segment waits for its first one: what it stores outlives the process then."""
 _ZEROS = bytes(1 << 20)
@@ -104,6 +108,8 @@ class SegmentWriter:
         self._overflow_bytes = 0
         self._overflow_of: Counter[int] = Counter()
         """Bytes that wait, by exchange."""
+        self._ends_due: dict[int, int] = {}
+        """How many END records are still to come of an exchange; each has its room kept free."""
         self._made = 0
         self._number = 0
         self._at = 0
@@ -148,14 +154,28 @@ class SegmentWriter:
         with self._lock:
             if self._closed:
                 raise StoreError("the journal is closed; nothing more is recorded", path=self.directory)
+            if kind in _MARKS:
+                self._count_ends(kind, exchange)
             try:
                 self._split(kind, exchange, at_ns, payload)
             except StoreError:
+                self._ends_due.pop(exchange, None)
                 if kind != Kind.REQUEST_HEAD or len(payload) > self._longest:
                     self._forget(exchange)
                     # Past the limit too: as many as there are exchanges under way, of a few bytes.
                     self._wait(Kind.DROPPED, exchange, at_ns, b"the disk was full")
                 raise
+
+    def _count_ends(self, kind: Kind, exchange: int) -> None:
+        due = self._ends_due.pop(exchange, 0)
+        if kind == Kind.REQUEST_HEAD:
+            due = 2
+        elif kind in (Kind.REQUEST_END, Kind.RESPONSE_END):
+            due -= 1
+        elif kind in _ENDS:
+            due = 0
+        if due > 0:
+            self._ends_due[exchange] = due
 
     def _split(self, kind: int, exchange: int, at_ns: int, payload: bytes) -> None:
         longest = self._longest
@@ -176,13 +196,23 @@ class SegmentWriter:
         """How much waits in memory for the disk."""
         return self._overflow_bytes
 
-    @property
-    def is_refused(self) -> bool:
-        """Whether the disk refuses and what is appended only waits in memory, so that an end now would lose it."""
-        return self.error is not None and bool(self._overflow)
+    def is_refused(self, exchange: int) -> bool:
+        """Tell whether records of an exchange only wait in memory while the disk refuses: a kill would lose them."""
+        return self.error is not None and self._overflow_of[exchange] > 0
+
+    def await_stored(self, exchange: int, seconds: float) -> bool:
+        """Tell whether all of an exchange is in a segment; wait so long for the one that is being made."""
+        deadline = time.monotonic() + seconds
+        while self._overflow_of[exchange] > 0:
+            if self.error is not None or time.monotonic() > deadline:
+                return False
+            time.sleep(_LOOK_SECONDS)
+        return True
 
     def _put(self, kind: int, exchange: int, at_ns: int, payload: bytes) -> None:
-        if not self._overflow and self._store(kind, exchange, at_ns, payload):
+        # An end has its room, though others wait.
+        in_turn = not self._overflow or (kind in _ENDS and not self._overflow_of[exchange])
+        if in_turn and self._store(kind, exchange, at_ns, payload):
             return
         if self._overflow_bytes + journal.record_bytes(len(payload)) > self._overflow_limit:
             # A new one each time: one that is raised again and again keeps every traceback.
@@ -216,8 +246,12 @@ class SegmentWriter:
     def _store(self, kind: int, exchange: int, at_ns: int, payload: bytes) -> bool:
         if self._map is None:
             return False
-        # Room for a ROLLED record is always left, so that a reader need not guess where a segment ends.
-        if self._at + journal.record_bytes(len(payload)) > self._bytes - journal.HEADER_BYTES:
+        # Room for a ROLLED record is always left, so that a reader need not guess where a segment ends; and for
+        # the ends, or a client could have a whole answer of which a full disk does not take the end.
+        kept = min(len(self._ends_due) * 2 * journal.HEADER_BYTES, self._bytes // 4)
+        if self._at == len(MAGIC):
+            kept = 0  # the longest record needs it all
+        if self._at + journal.record_bytes(len(payload)) > self._bytes - journal.HEADER_BYTES - kept:
             if not self._spares:
                 return False
             journal.write_record(self._map, self._at, Kind.ROLLED, 0, at_ns, b"")

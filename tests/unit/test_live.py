@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import functools
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -156,6 +157,44 @@ def test_an_exchange_that_only_waits_in_memory_is_broken_off_where_that_is_asked
     with contextlib.closing(SegmentReader(tmp_path, "w1")) as reader:
         kinds = [record.kind for record, _, _ in reader.records() if record.exchange == 1]
     assert kinds == [Kind.REQUEST_HEAD, Kind.RESPONSE_DATA, Kind.FAILED]
+
+
+def test_an_answer_is_stored_to_its_end_before_its_last_bytes_go_out_where_that_is_asked_for(
+    tmp_path: Path, disk: Disk
+) -> None:
+    went_out = 0
+    for room in range(0, 160, 4):
+        folder = tmp_path / str(room)
+        folder.mkdir()
+        disk.error = None
+        with a_session(folder, blocks=True) as session:
+            broken: list[str] = []
+            exchange = an_exchange(session)
+            exchange.break_off = functools.partial(broken.append, "it")
+            exchange.put(Kind.REQUEST_HEAD, b"{}")
+            exchange.put(Kind.REQUEST_END)
+            exchange.put(Kind.RESPONSE_HEAD, b"{}")
+            journal = session.journal
+            assert journal is not None
+            until("segments to be ready", functools.partial(_has_spares, journal))
+            disk.error = errno.ENOSPC
+            while journal.position < 2 * segments.SEGMENT_BYTES + SMALL - 300 - room:
+                journal.append(Kind.RESPONSE_DATA, 99, 1, b"x" * 4)
+            exchange.put(Kind.RESPONSE_DATA, b"x" * 250)
+            exchange.confirm()
+            is_whole = not broken  # the client has it all
+            exchange.put(Kind.RESPONSE_END)
+            exchange.confirm()
+            assert is_whole is not bool(broken), "the client had it all before it was broken off"
+        with contextlib.closing(SegmentReader(folder, "w1")) as reader:
+            kinds = [record.kind for record, _, _ in reader.records() if record.exchange == 1]
+        assert (Kind.RESPONSE_END in kinds) is is_whole
+        went_out += is_whole
+    assert 0 < went_out < 40
+
+
+def _has_spares(journal: segments.SegmentWriter) -> bool:
+    return len(journal._spares) == 2
 
 
 def test_an_error_of_our_own_breaks_off_what_is_recorded_and_not_what_passes(tmp_path: Path) -> None:

@@ -216,6 +216,28 @@ def test_while_no_segment_can_be_had_records_wait_and_follow_in_order(
     assert payloads(tmp_path) == numbered(600) + numbered(10)
 
 
+def test_the_ends_of_what_is_under_way_have_their_room_on_a_full_disk(
+    tmp_path: Path, a_writer: Callable[..., SegmentWriter], disk: Disk
+) -> None:
+    writer = a_writer()
+    until("spares are made", lambda: len(writers_in(tmp_path)["w1"]) == 3)
+    disk.full = True
+    under_way = range(1, 11)
+    for number in under_way:
+        writer.append(Kind.REQUEST_HEAD, number, 1, b"{}")
+    while not writer.waiting_bytes:
+        writer.append(Kind.RESPONSE_DATA, 99, 1, b"z" * 7)
+    for number in under_way:
+        writer.append(Kind.REQUEST_END, number, 2)
+        writer.append(Kind.RESPONSE_END, number, 2)
+        assert writer.await_stored(number, 0)
+    assert not writer.await_stored(99, 0)
+    with contextlib.closing(SegmentReader(tmp_path, "w1")) as reader:
+        ended = [record.exchange for record, _, _ in reader.records() if record.kind == Kind.RESPONSE_END]
+    assert ended == list(under_way)
+    disk.full = False
+
+
 def test_one_that_takes_over_begins_on_a_full_disk_and_its_records_follow(tmp_path: Path, disk: Disk) -> None:
     disk.full = True
     with pytest.raises(StoreError, match="No space left on device"):
@@ -223,7 +245,7 @@ def test_one_that_takes_over_begins_on_a_full_disk_and_its_records_follow(tmp_pa
     writer = SegmentWriter(tmp_path, "w1", segment_bytes=SMALL, takes_over=True)
     assert writer.error is not None
     writer.append(Kind.REQUEST_HEAD, 1, 5, b"head")
-    assert writer.is_refused
+    assert writer.is_refused(1)
     assert writers_in(tmp_path) == {}
     assert writer.position == 0
     disk.full = False
@@ -427,10 +449,10 @@ def test_the_log_says_what_is_wrong_with_the_disk_once_and_when_it_is_over(
         for payload in numbered(100):
             writer.append(Kind.REQUEST_DATA, 1, 1, payload)
         until("the error is known", lambda: writer.error is not None)
-        assert writer.is_refused is (writer.waiting_bytes > 0)
+        assert writer.is_refused(1) is (writer.waiting_bytes > 0)
         writer._wanted.set()
         disk.full = False
         until("it is over", lambda: caplog.messages[-1:] == ["journal.resumed writer=w1"])
-        assert not writer.is_refused
+        assert not writer.is_refused(1)
     assert [line.partition(" ")[0] for line in caplog.messages] == ["journal.refused", "journal.resumed"] * 2
     assert "make room on the disk" in caplog.messages[0]
