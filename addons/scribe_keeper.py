@@ -1,4 +1,4 @@
-"""The scribe as its parent has it, the daemon or mitmdump: watched, succeeded by another one when it dies or hangs, and asked again then."""
+"""The scribe as its parent has it: watched, succeeded when it dies or hangs, and asked again then."""
 
 from __future__ import annotations
 
