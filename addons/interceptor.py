@@ -207,9 +207,7 @@ class SessionTls(TlsConfig):
     def tls_start_client(self, tls_start: tls.TlsData) -> None:
         """Sign with the CA whose turn it is."""
         folder = Path(ctx.options.confdir)
-        self.certstore = (
-            self._succession.successor(self.certstore, folder, datetime.now(UTC)) or self.certstore
-        )
+        self.certstore = self._succession.turn(self.certstore, folder, datetime.now(UTC))
         super().tls_start_client(tls_start)
 
     def tls_start_server(self, tls_start: tls.TlsData) -> None:

@@ -7,6 +7,7 @@ Nothing is installed into any system's trust store. The folder `HOME/ca` (0700, 
     wiretape-ca.pem    the certificate alone, for clients that add a root to theirs; behind it those
                        certificates that a renewal replaced and that have not expired: a proxy that
                        started before the renewal still signs with them
+    former-ca.pem      private key + certificate of the one that was replaced last, as long as it is signed with
     bundle*.pem        all roots of a client together (see `proxy_cli.trust`); bundle*.p12 the same for Java
     wiretape-node.cjs  no certificate: what Node programs load (see `node_proxy.cjs`)
 
@@ -29,12 +30,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from addons.ca_files import BASENAME, CHANGE_BEFORE, FORMER
 from addons.errors import StartError
 from proxy_cli.pem import certificates_in, to_pem
 from proxy_cli.private import PrivateFolder
 
 FOLDER = "ca"
-KEY_FILE = "mitmproxy-ca.pem"
+KEY_FILE = f"{BASENAME}-ca.pem"
+FORMER_KEY_FILE = f"{FORMER}-ca.pem"
 CERTIFICATE_FILE = "wiretape-ca.pem"
 BUNDLE_FILE = "bundle.pem"
 JAVA_SUFFIX = ".p12"
@@ -97,8 +100,8 @@ def ensure_ca(home: Path, now: datetime | None = None) -> CaPaths:
 
     Of several processes that find it missing at once, one makes it and all return the same. Costs
     about a millisecond when there is nothing to do. A replaced CA stays in `certificate` (and so in the
-    bundles) until it expires, but its key is gone from the disk; a proxy that is running signs with it until
-    then, for the clients that started before (`addons.authority`). Raises StartError when the folder or a file
+    bundles) until it expires, and its key on the disk until a day before: proxies sign with it until then, for the
+    clients that started before the renewal (`addons.authority`). Raises StartError when the folder or a file
     in it cannot be used.
     """
     now = now or datetime.now(UTC)
@@ -108,6 +111,11 @@ def ensure_ca(home: Path, now: datetime | None = None) -> CaPaths:
         if not _is_settled(folder, now):
             with folder.lock():
                 _settle(folder, now)
+        former = folder.read(FORMER_KEY_FILE)
+        if former is not None and not any(
+            _is_alive(one, now + CHANGE_BEFORE) for one in certificates_in(former)
+        ):
+            folder.remove(FORMER_KEY_FILE)
     return paths
 
 
@@ -158,6 +166,7 @@ def _settle(folder: PrivateFolder, now: datetime) -> None:
         if current is not None:
             # Before the key: a crash between the two files must not lose the certificate in use.
             folder.write(CERTIFICATE_FILE, _certificate_file(folder, current, now))
+            folder.write(FORMER_KEY_FILE, folder.read(KEY_FILE) or b"")
         # Only who makes a CA pays the 100 ms that this import takes.
         from proxy_cli.certificates import create_authority  # noqa: PLC0415
 

@@ -100,6 +100,11 @@ class PrivateFolder:
                 raise
             os.fsync(self._descriptor)
 
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there; raises StartError when it cannot be."""
+        with _start_errors(self.path / name), contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self._descriptor)
+
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Keep other processes (and threads) from changing the folder meanwhile.

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from mitmproxy.certs import CertStore
 
 from addons.errors import StartError
-from proxy_cli.ca import ca_paths, ca_text, ensure_ca, read_authority
+from proxy_cli.ca import LIFETIME, ca_paths, ca_text, ensure_ca, read_authority
 from proxy_cli.certificates import KeyedCertificate, issue
 from proxy_cli.pem import certificates_in, to_pem
 from tests.support.handshake import shake_hands, strict_context
@@ -194,3 +194,19 @@ def test_mitmproxy_takes_the_ca_and_its_leaf_verifies_strictly(tmp_path: Path) -
     )
     client = strict_context(ca.certificate.read_bytes())
     shake_hands(client, key + entry.cert.to_pem(), tmp_path, "api.example.com")
+
+
+def test_key_of_a_replaced_ca_is_kept_until_a_day_before_its_end(tmp_path: Path) -> None:
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    end = now + LIFETIME
+    ca = ensure_ca(tmp_path, now)
+    first = ca.key_file.read_bytes()
+    former = ca.directory / "former-ca.pem"
+    assert not former.exists()
+    ensure_ca(tmp_path, end - timedelta(days=20))
+    assert former.read_bytes() == first
+    assert stat.S_IMODE(former.stat().st_mode) == 0o600
+    ensure_ca(tmp_path, end - timedelta(days=2))
+    assert former.exists()
+    ensure_ca(tmp_path, end - timedelta(hours=23))
+    assert not former.exists()

@@ -22,7 +22,9 @@ LISTENS = {"port": 4711, "reverse": ["4712=https://a.example"]}
 class Child:
     """A worker process as the daemon speaks to it, which says what it was asked."""
 
-    def __init__(self, _name: str, command: list[str], on_death: Callable[[Any], None]) -> None:
+    def __init__(
+        self, _name: str, command: list[str], on_death: Callable[[Any], None], _options: list[str]
+    ) -> None:
         self.writer = command[-1]
         self.on_death = on_death
         self.asked: list[tuple[str, dict[str, Any]]] = []
