@@ -93,7 +93,7 @@ def test_figure_is_measured_with_both_contestants_and_kept(tmp_path: Path) -> No
     done = subprocess.run(
         [*command, f"--out={tmp_path}"], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     assert "first byte of a stream, median, ms" in done.stdout
     (kept,) = tmp_path.glob("*.json")
     results = json.loads(kept.read_text())
