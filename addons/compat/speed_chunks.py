@@ -10,10 +10,10 @@ from typing import Any
 
 from h11._readers import ChunkedReader
 
-_HEAD = re.compile(rb"0*([1-9A-Fa-f][0-9A-Fa-f]{0,14})[ \t]*\r\n")
+_HEAD = re.compile(rb"0{0,5}([1-9A-Fa-f][0-9A-Fa-f]{0,14})[ \t]*\r\n")
 """Of a chunk that is not the last one and has no extension; h11 allows 20 digits."""
 _END = b"\r\n"
-_COUNTS = isinstance(ChunkedReader()._bytes_to_discard, int)
+_COUNTS = isinstance(getattr(ChunkedReader(), "_bytes_to_discard", None), int)
 """Whether h11 keeps the number of bytes to come behind a chunk, as 0.14 does, or the bytes themselves, as 0.16."""
 
 

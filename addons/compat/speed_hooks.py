@@ -18,9 +18,11 @@ from mitmproxy import addonmanager, ctx, exceptions
 from mitmproxy.addonmanager import AddonManager
 from mitmproxy.proxy.commands import StartHook
 from mitmproxy.proxy.layer import Layer, Paused
+from mitmproxy.proxy.layers.http import HttpRequestHeadersHook
+from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server
 
 from addons.compat.streams import Commands
-from addons.compat.tree import require
+from addons.compat.tree import http_layer, require, speaker
 
 _OURS = "addons."
 _KNOWN = frozenset(
@@ -100,7 +102,7 @@ def _run(layer: Layer, generator: Any, reply: Any) -> Commands:
         command = generator.send(reply)
         while True:
             if command.blocking is True:
-                if not isinstance(command, StartHook) or not was_run(command):
+                if not isinstance(command, StartHook) or _is_ahead(layer, command) or not was_run(command):
                     # Handled here: the layers above need not wait, too.
                     command.blocking = layer
                     layer._paused = Paused(command, generator)
@@ -111,6 +113,26 @@ def _run(layer: Layer, generator: Any, reply: Any) -> Commands:
             command = next(generator)
     except StopIteration:
         return
+
+
+def _is_ahead(layer: Layer, hook: StartHook) -> bool:
+    """Tell whether a request is read from within the end of the response before it, as HTTP/1 clients may send it.
+
+    The upstream's layer is not done with that response then, and would take the request for a part of it. The hook's
+    task comes when it is.
+    """
+    if type(hook) is not HttpRequestHeadersHook:
+        return False
+    http = http_layer(layer.context)
+    if type(http.connections.get(layer.context.client)) is not Http1Server:
+        return False
+    for connection in http.connections:
+        if connection is layer.context.client or not connection.connected:
+            continue
+        upstream = speaker(http, connection)
+        if type(upstream) is Http1Client and upstream.stream_id is not None:
+            return True
+    return False
 
 
 def was_run(hook: StartHook) -> bool:

@@ -38,7 +38,9 @@ class _Arrivals:
         """Handle what has arrived, or leave it to the task that reads; in place of StreamReader.feed_data."""
         reader, lock = self._reader, self._lock
         # The task waits for bytes, so it is done with those before; nobody has the lock or is about to get it.
-        if reader._waiter is None or reader._buffer or lock._locked or lock._waiters:
+        # Nor was it just cancelled, with the connection: what comes behind that is not looked at.
+        waiter = reader._waiter
+        if waiter is None or waiter.done() or reader._buffer or lock._locked or lock._waiters:
             asyncio.StreamReader.feed_data(reader, data)
             return
         held = self._held

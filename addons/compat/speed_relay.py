@@ -53,6 +53,11 @@ class _Relay:
         self._stream = stream
         self._http = http_layer(stream.context)
         self._upstream, self._client = self._ends()
+        # Of a response that has ended there is no more to come, even if its stream waits for the request's end.
+        if stream.server_state != stream.state_stream_response_body:
+            raise _NoRelayError
+        if self._upstream.state != self._upstream.read_body:
+            raise _NoRelayError
         self._streaming = stream.server_state
         self._reading = self._upstream.state
         self._reader: Any = self._upstream.body_reader
@@ -168,6 +173,10 @@ def relay_bodies() -> None:
         raise AttributeError("HttpStream has other attributes")
     require(Http1Connection, "body_reader", "buf", "state", "stream_id", "read_body")
     require(ConnectionHandler, "transports", "timeout_watchdog", "log")
+    if not {"_bytes_in_chunk", "_bytes_to_discard", "_reading_trailer"} <= vars(ChunkedReader()).keys():
+        raise AttributeError("h11's reader of chunks has other attributes")
+    if "_remaining" not in vars(ContentLengthReader(1)):
+        raise AttributeError("h11's reader of bodies with a length has other attributes")
     if _CRASH not in server_event.__code__.co_consts:
         raise AttributeError("ConnectionHandler.server_event reports a crash in other words")
     if "receive_data" not in TLSLayer._handle_event.__code__.co_names:
@@ -190,7 +199,13 @@ def relay_bodies() -> None:
                 relay = _relay(event.connection, known)
                 if relay is not None:
                     self.timeout_watchdog.register_activity()
-                    event = relay.pass_on(self, event.data)
+                    try:
+                        event = relay.pass_on(self, event.data)
+                    except (
+                        Exception
+                    ):  # as server_event does; else the task that reads would be gone, or its bytes
+                        self.log(_CRASH, logging.ERROR, exc_info=True)
+                        event = None
             if event is None:
                 return
         await server_event(self, event)

@@ -59,6 +59,11 @@ class Answers:
             gate.wait()
         reply.end()
 
+    def framed(self, _request: Received, reply: Reply) -> None:
+        reply.head(200, [("Content-Length", "6")])
+        reply.data(b"framed")
+        reply.end()
+
     def trailers(self, _request: Received, reply: Reply) -> None:
         reply.head(200, [("Trailer", "X-Checksum")])
         for event in EVENTS:
@@ -203,6 +208,21 @@ def test_many_requests_go_over_one_connection(either: Proxied) -> None:
             assert client.request("POST", f"{URL}/small", body=one).body == one
     assert body(recorded) == b"".join(bodies)
     assert [kind for kind, _ in of(recorded)].count("RESPONSE_END") == len(bodies)
+
+
+def test_requests_sent_ahead_are_answered_in_turn(http1: Proxied) -> None:
+    with http1.session() as (session, recorded):
+        client = Http1(tunnel(session, HOST))
+        client.sock.settimeout(10)
+        ahead = [
+            f"GET /v1/{path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n" for path in ("trailers", "framed", "small")
+        ]
+        client.send("".join(ahead).encode())
+        assert client.until(b"x-checksum: abc\r\n\r\n").startswith(b"HTTP/1.1 200")
+        assert client.answer().body == b"framed"
+        assert client.answer().body == b""
+        client.close()
+    assert [kind for kind, _ in of(recorded)].count("RESPONSE_END") == len(ahead)
 
 
 def test_trailers_are_passed_on_and_recorded(http1: Proxied) -> None:

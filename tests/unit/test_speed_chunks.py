@@ -96,7 +96,7 @@ def test_plain_chunks_are_taken_and_the_end_is_left() -> None:
     assert short.end.startswith("end")
 
 
-@pytest.mark.parametrize("head", [b"0x5", b"+5", b"5_0", b"", b"5\n", b"g", b"1" * 30])
+@pytest.mark.parametrize("head", [b"0x5", b"+5", b"5_0", b"", b"5\n", b"g", b"1" * 30, b"0" * 20 + b"5"])
 def test_sizes_that_only_python_reads_are_left_to_h11(head: bytes) -> None:
     reader = ChunkedReader()
     assert take(reader, head + b"\r\nabcde\r\n") == ([], 0)
