@@ -33,7 +33,7 @@ from addons.compat.connections import (
 from addons.compat.goaway import survive_goaway
 from addons.compat.heads import bound_heads
 from addons.compat.holding import bound_held, hold_at_most, was_let_go
-from addons.compat.http1 import frame_requests
+from addons.compat.http1 import end_early_responses, frame_requests
 from addons.compat.informational import forward_informational
 from addons.compat.reading import hold_reading, last_came_ns
 from addons.compat.refusing import answer_refused, refuse
@@ -86,6 +86,7 @@ _log = logging.getLogger(__name__)
 _PATCHES = (
     ("who broke an exchange off, and errors in the proxy's own words", patch_streams),
     ("bodies of unknown length from HTTP/2 clients to HTTP/1 upstreams", frame_requests),
+    ("responses that end before their request does", end_early_responses),
     ("no end of a silent connection after ten minutes", lift_idle_timeout_of_11),
     ("an upstream that is not there is given up", limit_connecting),
     ("upstreams that are read while they are written to", hold_reading),

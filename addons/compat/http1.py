@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from mitmproxy.proxy.layers.http._events import RequestHeaders
+from mitmproxy.proxy.layers.http import HttpStream, SendHttp
+from mitmproxy.proxy.layers.http._events import RequestHeaders, ResponseEndOfMessage
 from mitmproxy.proxy.layers.http._http1 import Http1Client
 
 from addons.compat.streams import Commands
+from addons.compat.tree import require
+
+_ENDED = "_wiretape_ended"
 
 
 def frame_requests() -> None:
@@ -31,3 +35,38 @@ def frame_requests() -> None:
 
     framed._wiretape = True  # type: ignore[attr-defined]
     Http1Client.send = framed  # type: ignore[method-assign]
+
+
+def end_early_responses() -> None:
+    """Have a client see the end of a response that ends before its request does, as of a 413, when it comes.
+
+    mitmproxy keeps it until the request has ended (layers/http/__init__.py, send_response); who waits for the
+    response before going on with the request waits for ever, and when the upstream leaves, for nothing.
+    """
+    send_response, flow_done = HttpStream.send_response, HttpStream.flow_done
+    if getattr(flow_done, "_wiretape", False):
+        return
+    require(HttpStream, "state_done", "state_stream_request_body")
+
+    def sent(self: HttpStream, already_streamed: bool = False) -> Commands:
+        yield from send_response(self, already_streamed)
+        response = self.flow.response
+        if (
+            self.server_state == self.state_done
+            and self.client_state == self.state_stream_request_body
+            and not self.flow.request.is_http2
+            and response is not None
+            and response.status_code != 101
+        ):
+            self.__dict__[_ENDED] = True
+            yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
+
+    def done(self: HttpStream) -> Commands:
+        for command in flow_done(self):
+            is_end = isinstance(command, SendHttp) and isinstance(command.event, ResponseEndOfMessage)
+            if not is_end or _ENDED not in self.__dict__:
+                yield command
+
+    done._wiretape = True  # type: ignore[attr-defined]
+    HttpStream.send_response = sent  # type: ignore[method-assign]
+    HttpStream.flow_done = done  # type: ignore[method-assign]
