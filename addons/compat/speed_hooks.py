@@ -18,7 +18,7 @@ from mitmproxy import addonmanager, ctx, exceptions
 from mitmproxy.addonmanager import AddonManager
 from mitmproxy.proxy.commands import StartHook
 from mitmproxy.proxy.layer import Layer, Paused
-from mitmproxy.proxy.layers.http import HttpRequestHeadersHook
+from mitmproxy.proxy.layers.http._hooks import HttpRequestHeadersHook
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server
 
 from addons.compat.streams import Commands
