@@ -263,6 +263,30 @@ def test_a_body_is_compressed_if_the_client_asks_and_the_session_allows(
     assert body == b"".join(EVENTS)
 
 
+@BOTH
+@pytest.mark.usefixtures("alone")
+def test_each_event_of_a_compressed_stream_can_be_read_when_it_comes(
+    proxy: ReplayingProxy, alpn: tuple[str, ...]
+) -> None:
+    body, kept = b"".join(EVENTS), {"Vary": ("Origin", "Accept-Encoding"), "X-Two": ("a", "b")}
+    proxy.play(Playable(response(body, SSE, headers=kept, content_length=len(body)))).compresses = True
+    unpacker = zlib.decompressobj(wbits=31)
+    seen: list[bytes] = []
+    with client(proxy, alpn) as go:
+        answer = go.request(
+            "POST",
+            URL,
+            [("Accept-Encoding", "identity;q=0, gzip;q=0.1")],
+            b"{}",
+            on_chunk=lambda data: seen.append(unpacker.decompress(data)),
+        )
+    assert [data for data in seen if data] == list(EVENTS)
+    assert unpacker.eof
+    told = {(name.lower(), value) for name, value in answer.headers} - {("transfer-encoding", "chunked")}
+    recorded = {(name.lower(), value) for name, values in kept.items() for value in values}
+    assert told == recorded | {("content-type", SSE), ("content-encoding", "gzip")}
+
+
 @pytest.mark.usefixtures("alone")
 def test_trailers_reach_clients_that_speak_http_2(proxy: ReplayingProxy) -> None:
     proxy.play(Playable(response(b"x", TEXT, trailer={"Grpc-Status": ("0",)})))

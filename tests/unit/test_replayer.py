@@ -21,6 +21,9 @@ from addons.replayer import accepts_gzip
         (["*"], True),
         (["*;q=0"], False),
         (["gzipped"], False),
+        (["identity;q=0"], False),
+        (["identity;q=0, *"], True),
+        (["identity;q=0, *;q=0, gzip"], True),
     ],
 )
 def test_gzip_is_accepted_where_the_client_asks_for_it(lines: list[str], accepted: bool) -> None:
