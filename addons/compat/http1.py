@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from mitmproxy.http import Response
+from mitmproxy.proxy.commands import CloseConnection
 from mitmproxy.proxy.layers.http import HttpStream, SendHttp
 from mitmproxy.proxy.layers.http._events import RequestHeaders, ResponseEndOfMessage
 from mitmproxy.proxy.layers.http._http1 import Http1Client
@@ -37,6 +39,12 @@ def frame_requests() -> None:
     Http1Client.send = framed  # type: ignore[method-assign]
 
 
+def _ends_with_its_connection(response: Response) -> bool:
+    headers = response.headers
+    is_http1 = not (response.is_http2 or response.is_http3)
+    return is_http1 and "content-length" not in headers and "transfer-encoding" not in headers
+
+
 def end_early_responses() -> None:
     """Have a client see the end of a response that ends before its request does, as of a 413, when it comes.
 
@@ -54,12 +62,13 @@ def end_early_responses() -> None:
         if (
             self.server_state == self.state_done
             and self.client_state == self.state_stream_request_body
-            and not self.flow.request.is_http2
             and response is not None
             and response.status_code != 101
         ):
             self.__dict__[_ENDED] = True
             yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
+            if not self.flow.request.is_http2 and _ends_with_its_connection(response):
+                yield CloseConnection(self.context.client)
 
     def done(self: HttpStream) -> Commands:
         for command in flow_done(self):

@@ -18,9 +18,9 @@ Serve = Callable[[socket.socket], None]
 class RawServer:
     """Serve on a loopback port of its own; what `serve` raises beside OSError is raised at the block's end."""
 
-    def __init__(self, serve: Serve, *, tls: bool = False) -> None:
+    def __init__(self, serve: Serve, *, tls: bool = False, alpn: str = "http/1.1") -> None:
         self._serve = serve
-        self._contexts = ServerContexts(["http/1.1"]) if tls else None
+        self._contexts = ServerContexts([alpn]) if tls else None
         self._sockets: list[socket.socket] = []
         self._failures: list[BaseException] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
