@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import json
 import logging
 import resource
@@ -121,9 +120,6 @@ async def serve(ca_folder: Path, writer: str) -> None:
     """Build the engine, serve the daemon, take everything down again."""
     engine = Engine(ca_folder, writer)
     await engine.start()
-    # What is there now stays: without it the collector's full runs come sooner and look at what may be garbage only.
-    gc.collect()
-    gc.freeze()
     await Worker(engine).run()
     await engine.stop()
 
