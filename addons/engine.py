@@ -259,7 +259,9 @@ def bind(
             raise StartError(
                 f"cannot listen on {address}: {exc.strerror}; it has to be an address of this machine, see --listen"
             ) from exc
+        # The port that all sessions have in common is known to clients: a free one would be of no use.
+        free = "" if option == "--common-port" else ", or leave it out for a free one"
         raise StartError(
-            f"port {port} cannot be used: {exc.strerror}; choose another with {option}, or leave it out for a free one"
+            f"port {port} cannot be used: {exc.strerror}; choose another with {option}{free}"
         ) from exc
     return listener

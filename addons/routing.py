@@ -184,7 +184,7 @@ def parse_connect_to(text: str) -> ConnectTo:
     example = "write HOST:PORT:ADDR:PORT like api.openai.com:443:127.0.0.1:8443"
     parts = _CONNECT_TO.fullmatch(text)
     if parts is None or re.search(r"\s", text):
-        raise ConfigError(f"{text!r} does not have four parts; {example}")
+        raise ConfigError(f"{text!r} does not have four parts with numbers for ports; {example}")
     host, port, to_host, to_port = parts.groups()
     for number in (port, to_port):
         if number and not 1 <= int(number[:6]) <= 65535:

@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 SEGMENT_BYTES = 4 << 20
 """Small enough that two of them per session and writer cost nothing, four times the longest record."""
-OVERFLOW_BYTES = 64 << 20
+OVERFLOW_BYTES = 48 << 20
 """How much may wait in memory while the disk stalls; chosen, not measured."""
 MAGIC = b"wiretape journal\x01\0\0\0"
 """What a segment begins with; the number is the version of the records."""

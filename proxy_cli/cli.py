@@ -27,12 +27,35 @@ from proxy_cli.variables import hints
 _DEFAULT_NAME = "default"
 
 
+class _WrongUsage(click.UsageError):
+    """One line, where click itself prints four."""
+
+    def show(self, file: Any = None) -> None:
+        command = self.ctx.command_path if self.ctx is not None else "wiretape"
+        message = self.format_message().rstrip(".")
+        click.echo(f"wiretape: {message}; see: {command} --help", file=file, err=True)
+
+
+def _in_one_line(error: click.UsageError) -> click.UsageError:
+    # What click raises where a group is given no command shows the group's help; it has come with click 8.2.
+    asks_for_help = type(error).__name__ == "NoArgsIsHelpError"
+    return error if asks_for_help else _WrongUsage(error.format_message(), error.ctx)
+
+
 class _Group(click.Group):
     """Prints our errors as one line and exits with their status, for every command alike."""
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **extra)
+        except click.UsageError as exc:
+            raise _in_one_line(exc) from exc
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except click.UsageError as exc:
+            raise _in_one_line(exc) from exc
         except ProxyError as exc:
             _fail(str(exc), exc.exit_code)
         except CassetteError as exc:

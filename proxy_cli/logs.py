@@ -47,6 +47,8 @@ def tail(path: Path, lines: int, follow: bool) -> Iterator[str]:
         file = path.open(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         raise ControlError(f"there is no log yet ({path}); the daemon has not run here") from None
+    except OSError as exc:
+        raise ControlError(f"{path}: cannot read the log: {exc.strerror}; is WIRETAPE_HOME right?") from exc
     with file:
         yield from deque(file, maxlen=lines)
         inode = os.fstat(file.fileno()).st_ino

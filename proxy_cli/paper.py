@@ -64,7 +64,7 @@ class Paper:
 
 def paper_of_stdout() -> Paper:
     """Return the paper that stdout is: a terminal with its width, colours unless NO_COLOR or a dumb one."""
-    if not sys.stdout.isatty():
+    if sys.stdout is None or not sys.stdout.isatty():
         return Paper()
     colour = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return Paper(shutil.get_terminal_size().columns, colour)
