@@ -126,3 +126,18 @@ def test_request_for_the_proxy_itself_does_not_run_in_circles(wiretape: InProces
     assert (answer.status, answer.header("wiretape-error")) == (502, "upstream_unreachable")
     assert b"the request is for the proxy itself" in answer.body
     assert origin_form.header("wiretape-error") is not None
+
+
+@pytest.mark.parametrize(("unlisted", "status"), [("refuse", 403), ("tunnel", 200)])
+def test_sealed_replay_treats_plain_http_to_other_hosts_as_it_is_told(
+    unlisted: str, status: int, wiretape: InProcess
+) -> None:
+    with Upstream(whole(200, [], b"web page")) as web:
+        recording = wiretape.open()
+        wiretape.close(recording)
+        session = wiretape.open("--mode=replay-only", f"--unlisted={unlisted}", cassette=recording.cassette)
+        with GoLikeClient(proxy=session.proxy) as client:
+            answer = client.request("GET", f"http://127.0.0.1:{web.port}/index.html")
+        wiretape.close(session)
+    assert answer.status == status
+    assert len(web.received) == (unlisted == "tunnel")
