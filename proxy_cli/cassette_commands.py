@@ -87,7 +87,7 @@ def ls(cassettes: tuple[str, ...], as_json: bool) -> int:
     return cassette_reading.list_cassettes(cassettes, as_json=as_json)
 
 
-@click.command("show", epilog=_SHOW_EPILOG)
+@click.command("show", epilog=_SHOW_EPILOG, short_help="Show an interaction as a conversation.")
 @click.argument("cassette", metavar="CASSETTE")
 @click.argument("interaction_id", metavar="[ID]", required=False, type=int)
 @click.option("--raw", is_flag=True, help="Write the response's body, byte for byte, and nothing else.")

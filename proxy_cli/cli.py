@@ -109,7 +109,7 @@ def run(command: tuple[str, ...], name: str | None, **options: Any) -> None:
     sys.exit(run_command(_control(), list(command), name, options))
 
 
-@main.command()
+@main.command(short_help="Open a session; starts the daemon when none runs.")
 @click.argument("name", default=_DEFAULT_NAME)
 @session_options
 @click.option("--foreground", is_flag=True, help="Stay until Ctrl-C or SIGTERM, then stop the session.")
@@ -139,7 +139,7 @@ def start(name: str, as_json: bool, foreground: bool, **options: Any) -> None:
         _finish([summary], as_json)
 
 
-@main.command()
+@main.command(short_help="Close a session and finish its cassette.")
 @click.argument("name", required=False)
 @click.option("--all", "stop_all", is_flag=True, help="Stop every session.")
 @click.option("--drain-seconds", type=click.FloatRange(min=0), metavar="N",
@@ -176,7 +176,7 @@ def _complete_mode(_ctx: click.Context, _parameter: click.Parameter, incomplete:
     return [mode for mode in MODES if mode.startswith(incomplete)]
 
 
-@main.command()
+@main.command(short_help="Change the mode of a session while it runs.")
 @click.argument("words", nargs=-1, metavar="[NAME] MODE", shell_complete=_complete_mode)
 @click.option("--drain-seconds", type=click.FloatRange(min=0), metavar="N",
               help="How long what is being recorded may go on before a replay.  [default: drain_seconds]")  # fmt: skip
@@ -203,7 +203,7 @@ def mode(words: tuple[str, ...], drain_seconds: float | None, as_json: bool) -> 
     click.echo(json.dumps(session) if as_json else render.switched(session))
 
 
-@main.command()
+@main.command(short_help="Show the daemon and its sessions.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
 @click.option(
     "--ready", is_flag=True, help="Only tell whether all is well: exits with 1 and says why when not."
@@ -218,7 +218,7 @@ def status(as_json: bool, ready: bool) -> None:
     click.echo(json.dumps(answer) if as_json else render.status(answer))
 
 
-@main.command()
+@main.command(short_help="Print the variables that clients need.")
 @click.argument("name", required=False)
 @click.option("--format", "--shell", "form",
               type=click.Choice(["sh", "fish", "powershell", "dotenv", "json", "docker", "github"]),
@@ -314,7 +314,7 @@ def logs(follow: bool, lines: int) -> None:
         click.echo(line, nl=False)
 
 
-@main.command()
+@main.command(short_help="Tell about the CA, or where its files are.")
 @click.argument("what", type=click.Choice(["path", "bundle"]), required=False)
 def ca(what: str | None) -> None:
     """Tell about the CA certificate, or print where it or the combined bundle lies.
@@ -337,7 +337,7 @@ def ca(what: str | None) -> None:
             click.echo("\n".join(ca_text(paths)))
 
 
-@main.command()
+@main.command(short_help="Show the main job: no network, no key.")
 def demo() -> None:
     """Show the main job with no network and no key: a built-in router, a real client, a cassette."""
     from proxy_cli.run import run_demonstration  # noqa: PLC0415

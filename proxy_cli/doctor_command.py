@@ -35,7 +35,7 @@ class _DoctorCommand(click.Command):
         return [*super().collect_usage_pieces(ctx), "[-- COMMAND [ARG]...]"]
 
 
-@click.command("doctor", cls=_DoctorCommand)
+@click.command("doctor", cls=_DoctorCommand, short_help="Check that clients go through.")
 @click.argument("name", required=False)
 @click.option("--runtime", "runtimes", multiple=True, type=click.Choice(_RUNTIMES),
               help="Try this one only; repeatable.  [default: every one that is installed]")  # fmt: skip

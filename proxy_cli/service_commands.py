@@ -11,7 +11,7 @@ import click
 _CANNOT = 3
 
 
-@click.group()
+@click.group(short_help="Run the daemon as a service of yours.")
 def service() -> None:
     """Run the daemon as a service of yours: a systemd user unit, a launchd agent."""
 
