@@ -143,8 +143,10 @@ def shell_findings(home: Path, state: State, env: Mapping[str, str]) -> Iterator
             "shell", "shell", Verdict.NOTE, "its programs do not go through a session", _ENVIRONMENT
         )
     elif named not in state.sessions:
-        todo = f'wiretape start {named}, or: eval "$(wiretape env --unset)"'
-        yield Finding("shell", "shell", Verdict.BAD, f"set up for session {named!r}, which is not open", todo)
+        advice = f'wiretape start {named}, or: eval "$(wiretape env --unset)"'
+        yield Finding(
+            "shell", "shell", Verdict.BAD, f"set up for session {named!r}, which is not open", advice
+        )
     elif named == state.chosen and state.proxy is not None:
         expected = client_environment(state.proxy, client_ca(home, env), env, named)
         differing = [name for name, value in expected.items() if env.get(name) != value]

@@ -31,7 +31,7 @@ class Finding:
     name: str
     verdict: Verdict
     text: str
-    todo: str = ""
+    advice: str = ""
     """What to do about it, if there is anything."""
 
 
@@ -48,7 +48,7 @@ def as_json(findings: Sequence[Finding]) -> str:
             "name": finding.name,
             "verdict": finding.verdict.value,
             "text": finding.text,
-            "todo": finding.todo,
+            "advice": finding.advice,
         }
         for finding in findings
     ]
@@ -63,8 +63,8 @@ def as_table(findings: Sequence[Finding], paper: Paper) -> str:
         mark, colour = _MARKS[finding.verdict]
         name = f"{finding.name:{width}}"
         lines.append(f"{paper.style(f'{mark:4}', fg=colour)}  {name}  {one_line(finding.text)}")
-        if finding.todo:
-            lines.append(f"{'':6}{'':{width}}  → {one_line(finding.todo)}")
+        if finding.advice:
+            lines.append(f"{'':6}{'':{width}}  → {one_line(finding.advice)}")
     return "\n".join(lines)
 
 

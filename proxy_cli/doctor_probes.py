@@ -40,7 +40,7 @@ class Probe:
     """Behind the program; `{url}` is replaced."""
     program: str = ""
     """How it is started, if not by the runtime's name."""
-    todo: str = ""
+    advice: str = ""
     """What to do when it does not go through."""
     seconds: float = _SECONDS
 
@@ -59,9 +59,9 @@ def _script(name: str) -> str:
     return str(_PROGRAMS / name)
 
 
-_NODE_TODO = "is NODE_OPTIONS changed where it is started? Node before 18 is not supported"
+_NODE_ADVICE = "is NODE_OPTIONS changed where it is started? Node before 18 is not supported"
 
-_GO_TODO = (
+_GO_ADVICE = (
     "Go trusts the keychain only: add the file of `wiretape ca path` to it"
     if sys.platform == "darwin"
     else ""
@@ -69,16 +69,16 @@ _GO_TODO = (
 
 PROBES: tuple[Probe, ...] = (
     Probe("python", "urllib", (_script("probe.py"), "{url}"), program="python3"),
-    Probe("node", "fetch", (_script("probe.mjs"), "{url}", "fetch"), todo=_NODE_TODO),
-    Probe("node", "https", (_script("probe.mjs"), "{url}", "https"), todo=_NODE_TODO),
+    Probe("node", "fetch", (_script("probe.mjs"), "{url}", "fetch"), advice=_NODE_ADVICE),
+    Probe("node", "https", (_script("probe.mjs"), "{url}", "https"), advice=_NODE_ADVICE),
     Probe("deno", "fetch", ("run", "--allow-all", "--no-config", _script("probe.mjs"), "{url}", "fetch")),
     Probe("bun", "fetch", (_script("probe.mjs"), "{url}", "fetch")),
     Probe("go", "net/http", ("run", _script("probe.go"), "{url}"), seconds=_BUILD_SECONDS,
-          todo=_GO_TODO),
+          advice=_GO_ADVICE),
     Probe("java", "HttpClient", (_script("Probe.java"), "{url}"), seconds=_BUILD_SECONDS,
-          todo="does the program set -Dhttps.proxyHost or a trust store itself?"),
-    Probe("curl", "https", ("-sS", "-o", "-", "{url}"), todo="does ~/.curlrc name a proxy or a CA?"),
-    Probe("git", "https", ("ls-remote", "{url}"), todo="does git config set http.proxy or http.sslCAInfo?"),
+          advice="does the program set -Dhttps.proxyHost or a trust store itself?"),
+    Probe("curl", "https", ("-sS", "-o", "-", "{url}"), advice="does ~/.curlrc name a proxy or a CA?"),
+    Probe("git", "https", ("ls-remote", "{url}"), advice="does git config set http.proxy or http.sslCAInfo?"),
 )  # fmt: skip
 
 RUNTIMES = tuple(dict.fromkeys(probe.runtime for probe in PROBES))
@@ -183,8 +183,8 @@ def _finding(tried: _Tried, *, arrived: bool) -> Finding:
     if arrived:
         return Finding("runtime", name, Verdict.OK, "goes through and trusts the CA")
     if probe.runtime == "java" and "login" in tried.said:
-        todo = "Java takes no login from variables; open the session on 127.0.0.1 without --proxy-auth"
-        return Finding("runtime", name, Verdict.BAD, "reaches the proxy, but cannot log in", todo)
+        advice = "Java takes no login from variables; open the session on 127.0.0.1 without --proxy-auth"
+        return Finding("runtime", name, Verdict.BAD, "reaches the proxy, but cannot log in", advice)
     if probe.runtime == "java" and _NO_COMPILER.search(tried.said):
         return Finding("runtime", name, Verdict.SKIPPED, "could not be tried: no JDK from 11 on")
-    return Finding("runtime", name, Verdict.BAD, f"does not go through: {tried.said}", probe.todo)
+    return Finding("runtime", name, Verdict.BAD, f"does not go through: {tried.said}", probe.advice)

@@ -69,16 +69,16 @@ def _arrivals(arrived: Arrived, past: list[Connection]) -> Iterator[Finding]:
         yield Finding("command", "arrived", Verdict.OK, f"{count(number, 'exchange')} with {host}")
     if arrived.elsewhere:
         text = f"{count(arrived.elsewhere, 'request or tunnel', 'requests or tunnels')} to hosts that are not recorded"
-        todo = (
+        advice = (
             ""
             if arrived.urls
             else "add a host that is to be recorded with --host, or `hosts` in the settings"
         )
-        yield Finding("command", "arrived", Verdict.NOTE if todo else Verdict.OK, text, todo)
+        yield Finding("command", "arrived", Verdict.NOTE if advice else Verdict.OK, text, advice)
     elif not arrived.urls:
         seen = "; what went past it stands below" if past else ""
-        todo = "" if past else "does the command call a router at all, and honour HTTPS_PROXY?"
-        yield Finding("command", "arrived", Verdict.BAD, f"nothing came through the proxy{seen}", todo)
+        advice = "" if past else "does the command call a router at all, and honour HTTPS_PROXY?"
+        yield Finding("command", "arrived", Verdict.BAD, f"nothing came through the proxy{seen}", advice)
 
 
 def _bypasses(past: list[Connection]) -> Iterator[Finding]:

@@ -64,7 +64,7 @@ def test_client_that_ignores_the_variables_is_named(wiretape: Wiretape) -> None:
     code, findings = doctor(wiretape, *needed("curl"), env={"HOME": str(home), "CURL_HOME": str(home)})
     [found] = [one for one in findings if one["group"] == "runtime"]
     assert (code, found["verdict"]) == (1, "bad")
-    assert "curlrc" in found["todo"]
+    assert "curlrc" in found["advice"]
 
 
 def test_java_is_said_not_to_log_in_where_the_session_wants_it(wiretape: Wiretape) -> None:
@@ -111,7 +111,7 @@ def test_command_that_goes_past_the_proxy_is_found_and_named(wiretape: Wiretape)
     [past] = [one for one in findings if one["name"] == "past the proxy"]
     assert f"connected to {host}:{port}" in past["text"]
     assert past["text"].startswith("python")
-    assert "trust_env=True" in past["todo"]
+    assert "trust_env=True" in past["advice"]
     [arrived] = [one for one in findings if one["name"] == "arrived"]
     assert (arrived["verdict"], "nothing came" in arrived["text"]) == ("bad", True)
 

@@ -27,7 +27,7 @@ def test_machines_get_one_object() -> None:
         "name": "java 17",
         "verdict": "bad",
         "text": "does not\ngo through",
-        "todo": "do this",
+        "advice": "do this",
     }
 
 
