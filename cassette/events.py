@@ -38,6 +38,9 @@ _COLLECTION_TAGS: dict[type[CollectionStartEvent], frozenset[str]] = {
 }
 _MAX_DEPTH = 50
 """A cassette needs six levels; the rest is for fields that other tools add. Chosen, not measured."""
+_TOO_DEEP = f"nested more than {_MAX_DEPTH} levels deep"
+_LIBYAML_TOO_DEEP = "exceeded maximum nesting depth"
+"""What the libyaml of PyYAML 6.0.4 says of brackets, which it reads ahead, long before we see the 51st."""
 
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _TAG_DIRECTIVE = re.compile(rb"(?:\A|[\r\n]|\xc2\x85|\xe2\x80[\xa8\xa9]|\xef\xbb\xbf)%TAG")
@@ -121,7 +124,7 @@ class DocumentEvents:
             _check_node(event, event.tag, _COLLECTION_TAGS[type(event)])
             self._depth += 1
             if self._depth > _MAX_DEPTH:
-                raise error_at(event, f"nested more than {_MAX_DEPTH} levels deep")
+                raise error_at(event, _TOO_DEEP)
         elif isinstance(event, AliasEvent):
             raise error_at(
                 event, f"the alias {shown('*' + (event.anchor or ''))} is not allowed in a cassette"
@@ -150,7 +153,10 @@ class DocumentEvents:
             line = self._data.count(b"\n", 0, error.position) + 1
             return FormatError(f"not YAML text: {error.reason}", line=line)
         if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-            return FormatError(f"not YAML: {error.problem}", line=error.problem_mark.line + 1)
+            line = error.problem_mark.line + 1
+            if error.problem == _LIBYAML_TOO_DEEP:
+                return FormatError(_TOO_DEEP, line=line)
+            return FormatError(f"not YAML: {error.problem}", line=line)
         return FormatError(f"not YAML: {error}")
 
 

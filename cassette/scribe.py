@@ -1,6 +1,6 @@
 """The scribe's work on one session: read the journal behind the proxy, write interactions, delete what is done.
 
-    journal segments ─▶ SegmentReader ─▶ Assembler ─▶ wire.to_interaction ─▶ CassetteFile
+    journal segments ─▶ SegmentReader ─▶ Assembler ─▶ Backlog (wire.to_interaction) ─▶ CassetteFile
                                                         (whole: NAME.yaml, else: NAME.interrupted.yaml)
 
 It can stop at any point and begin anew: the journal holds what is not yet written, the ledgers what is.
@@ -14,25 +14,22 @@ import fcntl
 import logging
 import os
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from cassette.errors import CassetteError, JournalCorruptError, StoreError
-from cassette.exchange import Exchange, Outcome
+from cassette.backlog import Backlog, Waiting
+from cassette.errors import CassetteError, StoreError
+from cassette.exchange import Outcome
 from cassette.files import as_store_error
 from cassette.journal import Kind, Record
-from cassette.lifecycle import Assembler, Draft, Dropped, Finished, Span
-from cassette.model import Interaction
+from cassette.lifecycle import Assembler, Dropped, Finished, Span
 from cassette.recording import Recording
 from cassette.retention import Retention
 from cassette.segment_reader import PayloadFile, SegmentReader
 from cassette.segments import is_being_written, segment_path, writers_in
 from cassette.session_files import SessionFiles, delete_session
 from cassette.settled import Settled
-from cassette.timing import Timing, timing_of
-from cassette.wire import to_interaction
 
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 1.0
@@ -96,11 +93,10 @@ class SessionScribe:
         self.directory = directory
         self.recording = Recording.read(directory)
         self.counts = Counts()
-        self._rules = self.recording.rules
         self._files = SessionFiles(directory, self.recording)
         self._writers: dict[str, _Writer] = {}
         self._gone: set[str] = set()
-        self._pending: deque[tuple[str, Draft]] = deque()
+        self._backlog = Backlog(self.recording, self._files, self._unwritable)
         self._retry_at = 0.0
         self._looked_ns = 0
         self._lock = self._take_lock()
@@ -129,7 +125,7 @@ class SessionScribe:
         return handle
 
     def step(self) -> bool:
-        """Write what has finished since the last call; return whether there was anything to read.
+        """Write what has finished since the last call; return whether there was anything to do.
 
         While the disk refuses, what has finished waits and nothing more is read: the journal keeps it. That is
         tried again after a second.
@@ -155,9 +151,9 @@ class SessionScribe:
     def _work(self) -> bool:
         """Read, write and delete what there is; CassetteError when the disk refuses, nothing is lost then."""
         self._files.open()
-        self._write_pending()
+        busy = len(self._backlog) > 0
+        self._backlog.write()
         self._look_for_writers()
-        busy = False
         for name in list(self._writers):
             has_read, at_end = self._read(name, time.monotonic() + _TURN_SECONDS)
             busy |= has_read
@@ -167,14 +163,19 @@ class SessionScribe:
         return busy
 
     def _read(self, name: str, until: float) -> tuple[bool, bool]:
-        """Read one writer's records for a while; return whether there were any, and whether the end was reached."""
-        has_read = False
+        """Read one writer's records for a while, and write what has finished.
+
+        Returns whether there were any, and whether the end was reached.
+        """
+        has_read, at_end = False, True
         for record, segment, payload_at in self._writers[name].reader.records():
             has_read = True
             self._take(name, record, segment, payload_at)
             if time.monotonic() > until:
-                return True, False
-        return has_read, True
+                at_end = False
+                break
+        self._backlog.write()
+        return has_read, at_end
 
     def catch_up(self, patience_seconds: float) -> None:
         """Write all that has finished by now, so that who reads the cassette finds it.
@@ -183,7 +184,7 @@ class SessionScribe:
         """
         deadline = time.monotonic() + patience_seconds
         self._files.open()
-        self._write_pending()
+        self._backlog.write()
         self._look_for_writers()
         # Each to its end once: what is written meanwhile is none of what was asked for.
         for name in list(self._writers):
@@ -219,8 +220,9 @@ class SessionScribe:
             self._failed(name, record.exchange, assembler.forget(record.exchange), exc)
             return
         if isinstance(result, Finished):
-            self._pending.append((name, result.draft))
-            self._write_pending()
+            self._finished(name, result)
+            if self._backlog.is_full:
+                self._backlog.write()
         elif isinstance(result, Dropped):
             self.counts.dropped += 1
             writer.retention.ended_unwritten(result.number, result.segments)
@@ -246,9 +248,20 @@ class SessionScribe:
     def _give_up(self, name: str, reason: str) -> None:
         if self._writers[name].reader.is_broken:
             _log.warning("journal.torn session=%s writer=%s", self.recording.name, name)
-        given_up = self._writers[name].assembler.give_up(Outcome.CRASHED, reason)
-        self._pending.extend((name, finished.draft) for finished in given_up)
-        self._write_pending()
+        for finished in self._writers[name].assembler.give_up(Outcome.CRASHED, reason):
+            self._finished(name, finished)
+        self._backlog.write()
+
+    def _finished(self, name: str, finished: Finished) -> None:
+        payloads = self._writers[name].payloads
+
+        def read(span: Span) -> bytes:
+            return payloads.read(span.segment, span.at, span.size)
+
+        self._backlog.add(Waiting(name, finished.draft, read))
+
+    def _unwritable(self, waiting: Waiting, exc: Exception) -> None:
+        self._failed(waiting.writer, waiting.draft.number, waiting.draft.segments, exc)
 
     def _failed(self, writer: str, number: int, segments: Sequence[int], exc: Exception) -> None:
         # Its text might quote what was recorded.
@@ -258,44 +271,6 @@ class SessionScribe:
         )  # fmt: skip
         self.counts.failed += 1
         self._writers[writer].retention.ended_unwritten(number, segments)
-
-    def _write_pending(self) -> None:
-        """Write in order what waits; raises CassetteError when the disk refuses, and it goes on waiting."""
-        while self._pending:
-            writer, draft = self._pending[0]
-            try:
-                self._write_one(writer, draft)
-            except JournalCorruptError as exc:
-                self._failed(writer, draft.number, draft.segments, exc)
-            except CassetteError:
-                raise
-            except Exception as exc:  # whatever one exchange holds, the others are to be written
-                self._failed(writer, draft.number, draft.segments, exc)
-            self._pending.popleft()
-
-    def _write_one(self, writer: str, draft: Draft) -> None:
-        payloads = self._writers[writer].payloads
-
-        def read(span: Span) -> bytes:
-            return payloads.read(span.segment, span.at, span.size)
-
-        exchange = draft.exchange(read)
-        interaction = to_interaction(exchange, self._rules, id=0)
-        timing = self._timing_of(draft, exchange, interaction)
-        del exchange
-        self._files.append(writer, draft.number, interaction, timing)
-
-    def _timing_of(self, draft: Draft, exchange: Exchange, interaction: Interaction) -> Timing | None:
-        """Return when the chunks of a whole exchange came; None where that is not kept, or cannot be told."""
-        if draft.arrivals is None or draft.request_ended_at_ns is None or interaction.interrupted:
-            return None
-        try:
-            return timing_of(
-                exchange, interaction.response, draft.arrivals.pairs(), draft.request_ended_at_ns
-            )
-        except Exception as exc:  # the interaction is worth more than its times
-            _log.error("times.failed session=%s reason=%s", self.recording.name, type(exc).__name__)
-            return None
 
     def _give_back(self) -> None:
         """Delete what is done of the journal; nothing waits to be written when this is called."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -12,12 +14,26 @@ from cassette.files import interrupted_path
 from cassette.model import Interaction
 from cassette.recording import Recording
 from cassette.segments import segment_path, writers_in
-from cassette.store import CassetteFile, load
+from cassette.store import Arrival, CassetteFile, load
 from cassette.times_file import TimesFile
 from cassette.timing import Timing
 
 _CASSETTE_LEDGER = "cassette.ledger"
 _INTERRUPTED_LEDGER = "interrupted.ledger"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An interaction to be written: the number of its exchange, and when its chunks came, if that is kept."""
+
+    exchange: int
+    interaction: Interaction
+    timing: Timing | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it belongs into the cassette, and not into NAME.interrupted.yaml."""
+        return not self.interaction.interrupted
 
 
 class SessionFiles:
@@ -64,21 +80,25 @@ class SessionFiles:
             for file in (self._cassette, self._interrupted)
         )
 
-    def append(
-        self, writer: str, exchange: int, interaction: Interaction, timing: Timing | None = None
-    ) -> None:
-        """Write an interaction to the file that it belongs to; raises StoreError, and can be called again.
+    def append(self, writer: str, entries: Sequence[Entry]) -> None:
+        """Write interactions of one writer to the file that they belong to; see `Entry.is_whole`.
 
-        The times of a whole one go beside the cassette, before it; an error in that is logged.
+        All have to belong to the same one. Raises StoreError, and can be called again. The times of whole ones go
+        beside the cassette, before them; an error in that is logged.
         """
         assert self._cassette is not None
-        if interaction.interrupted:
-            self._open_interrupted().append(writer, exchange, interaction)
-            self.interrupted += 1
+        arrivals = [self._arrival(entry) for entry in entries]
+        if entries[0].is_whole:
+            self._cassette.append_all(writer, arrivals)
+            self.interactions += len(entries)
         else:
-            before = partial(self._times.put, timing=timing) if timing is not None else None
-            self._cassette.append(writer, exchange, interaction, before)
-            self.interactions += 1
+            self._open_interrupted().append_all(writer, arrivals)
+            self.interrupted += len(entries)
+
+    def _arrival(self, entry: Entry) -> Arrival:
+        timing = entry.timing
+        before = partial(self._times.put, timing=timing) if timing is not None else None
+        return Arrival(entry.exchange, entry.interaction, before)
 
     def sync(self) -> None:
         """Make what was written survive a power cut."""

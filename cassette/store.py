@@ -7,6 +7,8 @@ An append is announced in the *ledger*, a small file beside the journal, before 
 
 After a crash the last announcement is compared with the cassette: the bytes are there (the exchange is done), or
 not, or in part (the part is cut off and the exchange written again). So nothing stands twice and nothing is lost.
+Interactions that are there at the same time are announced and written together: most of what an append costs is
+asked of the system once for all of them.
 A file that is not what was left there is never cut: only the beginning of the one text that was announced is. Where
 the file system lets it, the cassette grows in one step (`twin`), and there is no part to be cut off.
 """
@@ -18,8 +20,8 @@ import errno
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from zlib import crc32
 
@@ -34,7 +36,7 @@ from cassette.files import (
     write_all,
     write_private_file,
 )
-from cassette.ledger import Announcement, Ledger
+from cassette.ledger import Announcement, Ledger, Part
 from cassette.model import Cassette, Interaction, Layout, Request, Response
 from cassette.twin import (
     ChangedError,
@@ -51,6 +53,17 @@ _ATTEMPTS = 5
 """How often somebody else may change the file while one interaction is written."""
 _NO_SECOND_NAMES = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 """From file systems without hard links, such as exFAT."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An interaction for a cassette, and the exchange that it was."""
+
+    exchange: int
+    """Its number among those of its writer."""
+    interaction: Interaction
+    before: Callable[[int], None] | None = None
+    """Told the id before anything is written, in each attempt."""
 
 
 def load(path: str | os.PathLike[str]) -> Cassette:
@@ -198,13 +211,12 @@ class CassetteFile:
             with contextlib.suppress(OSError):
                 remove_leftovers(path.resolve())
             entries = self._ledger.entries()
-            done = {entry.key for entry in entries}
             # What was in a cassette that its owner deleted is not written again.
             if entries and not self._settle(entries[-1], when_deleted=True):
-                # Every attempt is announced: of one that a full disk refused there may be many lines.
-                done.discard(entries[-1].key)
-            self.done: frozenset[tuple[str, int]] = frozenset(done)
-            """The exchanges (writer, number) that are in the file since before it was opened."""
+                entries.pop()
+                self._ledger.retract()
+            self.done: frozenset[tuple[str, int]] = frozenset().union(*(entry.keys for entry in entries))
+            """Exchanges (writer, number) that are in the file without `append_all` having said so."""
             self._open()
         except BaseException:
             self.close()
@@ -219,11 +231,14 @@ class CassetteFile:
                 return when_deleted
             # At its place, or at the end of a file that was edited before it.
             for at in (last.offset, len(data) - last.size):
-                there = data[max(at, 0) : max(at, 0) + last.size]
-                if len(there) == last.size and crc32(there) == last.crc:
+                if last.found_in(data, at) == len(last.parts):
                     return True
             if _is_torn(data, last, self.layout):
-                os.truncate(self.path, last.offset)
+                if last.offset == len(emitter.document_head()):  # without interactions it has another text
+                    mode = stat.S_IMODE(self.path.stat().st_mode)
+                    write_private_file(_target(self.path), emitter.EMPTY_DOCUMENT, mode=mode)
+                else:
+                    os.truncate(self.path, last.offset)
         return False
 
     def _open(self) -> None:
@@ -253,56 +268,69 @@ class CassetteFile:
             except FileNotFoundError:
                 return False
 
-    def append(
-        self,
-        writer: str,
-        exchange: int,
-        interaction: Interaction,
-        before: Callable[[int], None] | None = None,
-    ) -> int:
-        """Write an interaction behind the others, under the next id, which is returned.
+    def append(self, writer: str, exchange: int, interaction: Interaction) -> int:
+        """Write one interaction behind the others, under the next id, which is returned; see `append_all`."""
+        self.append_all(writer, [Arrival(exchange, interaction)])
+        return self.count - 1
 
-        Costs what the interaction costs, however many there are. Raises StoreError when the disk refuses; the
-        file is then as it was, or is made so by the next call, and the call can be made again. `before` is told
-        the id before anything is written, in each attempt.
+    def append_all(self, writer: str, arrivals: Sequence[Arrival]) -> None:
+        """Write interactions behind the others, under the next ids.
+
+        Costs what the interactions cost, however many there are. Raises StoreError when the disk refuses; the
+        file is then as it was, or is made so by the next call, and the call can be made again.
         """
         for _ in range(_ATTEMPTS):
             if self._in_doubt is not None:
                 happened = self._settle(self._in_doubt, when_deleted=False)
                 self._open()
-                key, self._in_doubt = self._in_doubt.key, None
-                if happened and key == (writer, exchange):
-                    return self.count - 1
+                if happened:
+                    self.done |= self._in_doubt.keys
+                    self._in_doubt = None
+                else:
+                    self._undone()
             elif not self._is_as_left():
                 self._open()
-            if before is not None:
-                before(self.count)
+            missing = [one for one in arrivals if (writer, one.exchange) not in self.done]
+            if not missing:
+                return
+            for number, one in enumerate(missing, self.count):
+                if one.before is not None:
+                    one.before(number)
             with contextlib.suppress(ChangedError):  # what it is now is found out first
-                self._append(writer, exchange, interaction)
-                self.count += 1
-                return self.count - 1
+                self._append(writer, missing)
+                self.count += len(missing)
+                return
         raise StoreError("is being changed by another program; tried again in a moment", path=self.path)
 
-    def _append(self, writer: str, exchange: int, interaction: Interaction) -> None:
-        pieces = emitter.interaction_text(replace(interaction, id=self.count), self.layout)
+    def _append(self, writer: str, arrivals: Iterable[Arrival]) -> None:
+        pieces: list[bytes] = []
+        parts: list[Part] = []
+        for number, arrival in enumerate(arrivals, self.count):
+            text = emitter.interaction_text(replace(arrival.interaction, id=number), self.layout)
+            crc = 0
+            for piece in text:
+                crc = crc32(piece, crc)
+            parts.append(Part(arrival.exchange, sum(map(len, text)), crc))
+            pieces += text
         assert self._left is not None
         offset = self._left.size if self.count else len(emitter.document_head())
-        size, crc = 0, 0
-        for piece in pieces:
-            size += len(piece)
-            crc = crc32(piece, crc)
-        announcement = Announcement(writer, exchange, offset, size, crc)
+        announcement = Announcement(writer, offset, tuple(parts))
         self._ledger.announce(announcement)
         self._in_doubt = announcement
         if not self.count:  # `interactions: []` has to go
             pieces = [emitter.document_head(), *pieces]
         with as_store_error("write the cassette", self.path):
             if not self._grow_by_twin(pieces, self._left):
-                require_room(_target(self.path).parent, size)
+                require_room(_target(self.path).parent, announcement.size)
                 if self.count:
                     self._grow(pieces, self._left)
                 else:
                     self._write_first(pieces)
+        self._in_doubt = None
+
+    def _undone(self) -> None:
+        """Take back what was announced: nothing of it is in the file."""
+        self._ledger.retract()
         self._in_doubt = None
 
     def _grow_by_twin(self, pieces: Sequence[bytes], left: Standing) -> bool:
@@ -317,7 +345,7 @@ class CassetteFile:
                 self._twin = None
             return False
         except OSError:
-            self._in_doubt = None
+            self._undone()
             raise
         return True
 
@@ -326,7 +354,7 @@ class CassetteFile:
             write_all(self._handle, pieces)
         except OSError:
             os.ftruncate(self._handle, left.size)
-            self._in_doubt = None
+            self._undone()
             raise
         finally:
             self._left = stamp(self._handle)
@@ -359,17 +387,22 @@ class CassetteFile:
 def _is_torn(data: bytes, last: Announcement, layout: Layout) -> bool:
     """Tell whether a file is a cassette and, behind it, the beginning of the text that was announced.
 
-    What stands behind the cassette must begin with the text's first line, its id, or have the zeros that a file
-    system leaves after a power cut; anything else somebody wrote, and it is theirs.
+    What stands behind the cassette must begin with whole parts of the text, or with the first line of one, its id, or
+    have the zeros that a file system leaves after a power cut; anything else somebody wrote, and it is theirs.
     """
-    tail = data[last.offset :]
-    zeros = b"\0" in tail
-    if not 0 < len(tail) < last.size + zeros or _count(data) is not None:
-        return False
-    count = _count(data[: last.offset])
+    before = data[: last.offset]
+    count = 0 if before == emitter.document_head() else _count(before)
     if count is None:
         return False
-    blank = Interaction(count, Request("", ""), Response("", 0))
+    whole = last.found_in(data, last.offset)
+    tail = data[last.offset + sum(part.size for part in last.parts[:whole]) :]
+    if not tail:  # the head alone is no cassette
+        return whole > 0 or (count == 0 and len(data) == last.offset)
+    zeros = b"\0" in tail
+    left = sum(part.size for part in last.parts[whole:])
+    if not len(tail) < left + zeros or _count(data) is not None:
+        return False
+    blank = Interaction(count + whole, Request("", ""), Response("", 0))
     first_line = emitter.interaction_text(blank, layout)[0].partition(b"\n")[0] + b"\n"
     return first_line.startswith(tail) or tail.startswith(first_line) or zeros
 

@@ -11,7 +11,9 @@ import json
 import logging
 import os
 import stat
+from collections import deque
 from pathlib import Path
+from zlib import crc32
 
 from cassette.errors import StoreError
 from cassette.files import as_store_error, write_all
@@ -22,6 +24,8 @@ _log = logging.getLogger(__name__)
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LONGEST_LINE = 8 << 20
 """Twice what `arrivals.MOST_ARRIVALS` chunks take."""
+_RECENT = 100
+"""More than the interactions that are written together (`backlog`)."""
 
 
 class TimesFile:
@@ -29,7 +33,8 @@ class TimesFile:
 
     def __init__(self, cassette: Path) -> None:
         self.path = timing_path(cassette)
-        self._last: tuple[int, Timing] | None = None
+        self._recent: deque[tuple[int, int]] = deque(maxlen=_RECENT)
+        """The lines that were written last: their ids and checksums."""
         self._logged = ""
         self._is_synced = True
 
@@ -38,16 +43,19 @@ class TimesFile:
 
         The first interaction of a cassette begins the file anew: what stands there is of another cassette.
         """
-        if self._last == (id, timing):  # its interaction could not be written, and is tried again
+        line = timing_line(id, timing)
+        key = (id, crc32(line))
+        if key in self._recent:  # its interaction could not be written, and is tried again
             return
         try:
-            _append(self.path, timing_line(id, timing), anew=id == 0)
+            _append(self.path, line, anew=id == 0)
         except StoreError as exc:
             if str(exc) != self._logged:
                 self._logged = str(exc)
                 _log.error("times.not_kept reason=%s", exc)
             return
-        self._last, self._is_synced = (id, timing), False
+        self._recent.append(key)
+        self._is_synced = False
 
     def sync(self) -> None:
         """Make the lines survive a power cut, as far as the disk lets us; never raises."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import functools
 import logging
 import os
 import secrets
@@ -26,7 +27,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from cassette.files import sync_folder, temporary_prefix, write_all
 
@@ -93,11 +94,19 @@ def stamp(handle: int) -> Standing:
     return Standing.of(os.fstat(handle))
 
 
+@functools.cache
+def _system_calls() -> Any:
+    """Return the C library, of which every look makes classes anew."""
+    import ctypes  # noqa: PLC0415 - client commands do without
+
+    return ctypes.CDLL(None, use_errno=True)
+
+
 def exchange(one: Path, other: Path) -> None:
     """Make two names change places in one step; raises OSError, with ENOSYS where the system has no call for it."""
     import ctypes  # noqa: PLC0415 - client commands do without
 
-    library = ctypes.CDLL(None, use_errno=True)
+    library = _system_calls()
     first, second = os.fsencode(one), os.fsencode(other)
     try:
         if sys.platform == "darwin":
@@ -331,7 +340,6 @@ def _clone(source: Path, target: Path) -> None:
     """Make a file that shares its blocks with another until one is written to (macOS, clonefile(2))."""
     import ctypes  # noqa: PLC0415 - client commands do without
 
-    library = ctypes.CDLL(None, use_errno=True)
-    if library.clonefile(os.fsencode(source), os.fsencode(target), ctypes.c_uint(0)):
+    if _system_calls().clonefile(os.fsencode(source), os.fsencode(target), ctypes.c_uint(0)):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), str(target))

@@ -15,6 +15,7 @@ from cassette.journal import Record
 from cassette.segment_reader import SegmentReader
 from cassette.segments import MAGIC, SegmentWriter, segment_path
 from tests.support.journals import Session, Take, cassette_of
+from tests.support.waiting import until
 
 Written = tuple[int, int, int, bytes]
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from cassette import codec, lifecycle, retention, segment_reader, store, wire
+from cassette import backlog, codec, emitter, lifecycle, retention, segment_reader, store, wire
 from cassette import scribe as scribe_module
 from cassette.emitter import EMPTY_DOCUMENT
 from cassette.errors import JournalCorruptError, StoreError
@@ -335,11 +335,13 @@ def test_no_times_are_kept_unless_they_are_asked_for(session: Session) -> None:
 
 
 @pytest.mark.parametrize("fatal", range(1, 7))
+@pytest.mark.parametrize("together", [1, 4])
 @pytest.mark.parametrize("where", ["put", "announce", "_append"])
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_times_outlive_a_scribe_that_is_killed(
-    session: Session, monkeypatch: pytest.MonkeyPatch, when: str, where: str, fatal: int
+    session: Session, monkeypatch: pytest.MonkeyPatch, when: str, where: str, together: int, fatal: int
 ) -> None:
+    monkeypatch.setattr(backlog, "_MOST_ENTRIES", together)
     write_timed(session, TIMED)
     owner = {"put": TimesFile, "announce": Ledger, "_append": CassetteFile}[where]
     method, calls = getattr(owner, where), iter(range(1, 100))
@@ -356,7 +358,7 @@ def test_times_outlive_a_scribe_that_is_killed(
     with monkeypatch.context() as patched:
         patched.setattr(owner, where, deadly)
         scribe = session.scribe()
-        with contextlib.suppress(Killed):  # the first interaction is not appended but written
+        with contextlib.suppress(Killed):  # there are fewer appends than that
             read_all(scribe)
         abandon(scribe)
     finish(session)
@@ -410,12 +412,22 @@ def test_times_that_cannot_be_kept_stop_no_recording(session: Session, tmp_path:
 # exactly once
 
 
-@pytest.mark.parametrize("fatal", range(1, 8))
-@pytest.mark.parametrize("methods", [("_append", "_write_first"), ("append",)])
+@pytest.mark.parametrize(
+    ("together", "fatal"),
+    [
+        *((1, number) for number in range(1, 8)),
+        *((2, number) for number in range(1, 6)),
+        (64, 1),
+        (64, 2),
+        (64, 3),
+    ],
+)
+@pytest.mark.parametrize("method", ["_append", "append_all"])
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_scribe_killed_at_any_append_is_taken_over(
-    session: Session, monkeypatch: pytest.MonkeyPatch, when: str, methods: tuple[str, ...], fatal: int
+    session: Session, monkeypatch: pytest.MonkeyPatch, when: str, method: str, together: int, fatal: int
 ) -> None:
+    monkeypatch.setattr(backlog, "_MOST_ENTRIES", together)
     mixed = (*SIX[:3], Take(9, (b"half",), outcome=Outcome.CLIENT_LEFT), *SIX[3:])
     session.write(*mixed, segment_bytes=SMALL)
     calls = iter(range(1, 100))
@@ -433,8 +445,7 @@ def test_a_scribe_killed_at_any_append_is_taken_over(
         return killed
 
     with monkeypatch.context() as patched:
-        for name in methods:
-            patched.setattr(CassetteFile, name, deadly(getattr(CassetteFile, name)))
+        patched.setattr(CassetteFile, method, deadly(getattr(CassetteFile, method)))
         scribe = session.scribe()
         with pytest.raises(Killed):
             read_all(scribe)
@@ -445,7 +456,11 @@ def test_a_scribe_killed_at_any_append_is_taken_over(
     assert session.interrupted.read_bytes() == cassette_of([mixed[3]])
 
 
-def test_a_scribe_killed_in_the_middle_of_an_append_is_taken_over(session: Session) -> None:
+@pytest.mark.parametrize("together", [1, 2, 3])
+def test_a_scribe_killed_in_the_middle_of_an_append_is_taken_over(
+    session: Session, monkeypatch: pytest.MonkeyPatch, together: int
+) -> None:
+    monkeypatch.setattr(backlog, "_MOST_ENTRIES", together)
     session.write(*SIX[:3])
     scribe = session.scribe()
     read_all(scribe)
@@ -453,7 +468,13 @@ def test_a_scribe_killed_in_the_middle_of_an_append_is_taken_over(session: Sessi
     whole = cassette_of(SIX[:3])
     assert session.cassette.read_bytes() == whole
     ledger = (session.directory / "cassette.ledger").read_bytes()
-    for end in range(len(cassette_of(SIX[:2])), len(whole), 11):
+    in_doubt = 1 if together == 2 else together  # by the last append: three, or the last one
+    before = len(cassette_of(SIX[: 3 - in_doubt])) if in_doubt < 3 else len(emitter.document_head())
+    ends = {
+        *range(before, len(whole), 11),
+        *(len(cassette_of(SIX[:count])) for count in range(4 - in_doubt, 4)),
+    }
+    for end in sorted(ends):
         session.cassette.write_bytes(whole[:end])
         (session.directory / "cassette.ledger").write_bytes(ledger)
         scribe = session.scribe()
@@ -599,7 +620,7 @@ def refuse_appends(patched: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> int:
         raise StoreError("cannot write the cassette: No space left on device", path=Path("chat.yaml"))
 
-    patched.setattr(CassetteFile, "append", refuse)
+    patched.setattr(CassetteFile, "append_all", refuse)
 
 
 def test_a_disk_that_refuses_is_told_and_tried_again(
@@ -695,7 +716,7 @@ def test_an_exchange_that_cannot_be_converted_does_not_stop_the_others(
             raise ValueError("secret")
         return convert(exchange, *arguments, **named)
 
-    monkeypatch.setattr(scribe_module, "to_interaction", maybe)
+    monkeypatch.setattr(backlog, "to_interaction", maybe)
     scribe = finish(session)
 
     assert session.cassette.read_bytes() == cassette_of([SIX[0], SIX[2]])
@@ -770,7 +791,7 @@ def test_catching_up_says_when_the_journal_is_too_long_or_the_disk_refuses(
             raise StoreError("cannot append: no space left on device", path=session.cassette)
 
         with monkeypatch.context() as patched:
-            patched.setattr(CassetteFile, "append", full)
+            patched.setattr(CassetteFile, "append_all", full)
             with pytest.raises(StoreError, match="no space left"):
                 scribe.catch_up(10)
         scribe.catch_up(10)

@@ -12,7 +12,7 @@ from cassette import codec, store
 from cassette.emitter import EMPTY_DOCUMENT
 from cassette.errors import StoreError
 from cassette.model import Cassette, Interaction, Layout, Request, Response
-from cassette.session_files import SessionFiles, delete_session
+from cassette.session_files import Entry, SessionFiles, delete_session
 from tests.support.journals import Session, Take
 
 
@@ -35,9 +35,9 @@ def files(session: Session) -> Iterator[SessionFiles]:
 
 
 def test_whole_and_interrupted_go_to_files_of_their_own(session: Session, files: SessionFiles) -> None:
-    files.append("w1", 1, an_interaction())
-    files.append("w1", 2, an_interaction(interrupted="the client left"))
-    files.append("w1", 3, an_interaction())
+    files.append("w1", [Entry(1, an_interaction())])
+    files.append("w1", [Entry(2, an_interaction(interrupted="the client left"))])
+    files.append("w1", [Entry(3, an_interaction())])
 
     assert [one.interrupted for one in store.load(session.cassette).interactions] == ["", ""]
     assert [one.interrupted for one in store.load(session.interrupted).interactions] == ["the client left"]
@@ -48,14 +48,14 @@ def test_whole_and_interrupted_go_to_files_of_their_own(session: Session, files:
 def test_without_interrupted_exchanges_there_is_no_file_for_them(
     session: Session, files: SessionFiles
 ) -> None:
-    files.append("w1", 1, an_interaction())
+    files.append("w1", [Entry(1, an_interaction())])
 
     assert not session.interrupted.exists()
 
 
 def test_both_are_known_after_opening_again(session: Session, files: SessionFiles) -> None:
-    files.append("w1", 1, an_interaction())
-    files.append("w1", 2, an_interaction(interrupted="the client left"))
+    files.append("w1", [Entry(1, an_interaction())])
+    files.append("w1", [Entry(2, an_interaction(interrupted="the client left"))])
     files.close()
 
     files.open()
@@ -70,7 +70,7 @@ def test_interrupted_exchanges_of_an_earlier_session_are_appended_to_in_their_la
 ) -> None:
     earlier = Cassette((an_interaction(interrupted="earlier"),), layout=Layout.GO_VCR)
     session.interrupted.write_bytes(codec.dumps(earlier))
-    files.append("w1", 1, an_interaction(interrupted="later"))
+    files.append("w1", [Entry(1, an_interaction(interrupted="later"))])
 
     found = store.load(session.interrupted)
     assert found.layout is Layout.GO_VCR
@@ -85,7 +85,7 @@ def test_a_file_that_cannot_be_appended_to_is_an_error_and_opened_once_it_can(se
             files.open()
         session.cassette.write_bytes(EMPTY_DOCUMENT)
         files.open()
-        files.append("w1", 1, an_interaction())
+        files.append("w1", [Entry(1, an_interaction())])
 
     assert len(store.load(session.cassette).interactions) == 1
 

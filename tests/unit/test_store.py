@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from cassette import codec, files, store
-from cassette.emitter import EMPTY_DOCUMENT
+from cassette.emitter import EMPTY_DOCUMENT, document_head
 from cassette.errors import CassetteError, FormatError, StoreError
 from cassette.model import Cassette, Interaction, Layout, Request, Response
-from cassette.store import CassetteFile
+from cassette.store import Arrival, CassetteFile
 from cassette.twin import Exchange, exchange
 from tests.support.smalldisk import fill, small_disk
 
@@ -40,6 +40,10 @@ def the_file(*numbers: int, layout: Layout = Layout.CHARM) -> bytes:
         for index, one in enumerate(map(an_interaction, numbers))
     )
     return codec.dumps(Cassette(interactions, layout=layout))
+
+
+def arrivals(*numbers: int) -> list[Arrival]:
+    return [Arrival(number, an_interaction(number)) for number in numbers]
 
 
 class Tape:
@@ -416,6 +420,82 @@ def test_a_kill_in_the_middle_of_an_append_is_undone_at_every_byte(
         assert tape.content == whole, end
 
 
+def test_several_at_once_are_as_if_one_by_one(either: Tape) -> None:
+    either.create()
+    with contextlib.closing(
+        CassetteFile(either.path, either.ledger, Layout.CHARM, exchange=either.exchange)
+    ) as file:
+        file.append_all("w1", arrivals(1, 2))
+        file.append_all("w1", arrivals(3, 4, 5))
+        assert file.append("w1", 6, an_interaction(6)) == 5
+
+    assert either.content == the_file(1, 2, 3, 4, 5, 6)
+    assert either.open().done == {("w1", number) for number in range(1, 7)}
+
+
+@pytest.mark.parametrize(("before", "every"), [((), 7), ((1,), 1)])
+def test_a_kill_in_the_middle_of_several_is_undone_at_every_byte(
+    tape: Tape, before: tuple[int, ...], every: int
+) -> None:
+    tape.create()
+    tape.record(*before)
+    ends = [len(the_file(*before, *range(3, number))) for number in (3, 4, 5, 6)]
+    there = ends[0] if before else len(document_head())
+    with contextlib.closing(CassetteFile(tape.path, tape.ledger, Layout.CHARM)) as file:
+        file.append_all("w1", arrivals(3, 4, 5))
+    whole, ledger = tape.content, tape.ledger.read_bytes()
+    for end in sorted({*range(there, len(whole), every), *ends[1:]}):
+        tape.path.write_bytes(whole[:end])
+        tape.ledger.write_bytes(ledger)
+        tape.record(*before, 3, 4, 5)
+        assert tape.content == whole, end
+
+
+def test_others_that_are_written_together_after_a_full_disk_lose_nothing_to_a_kill(
+    either: Tape, refusing: Refusing
+) -> None:
+    either.create()
+    file = either.open()
+    with refusing.cassette_after(either, 10), pytest.raises(StoreError):
+        file.append_all("w1", arrivals(1, 2, 3))
+    file.append_all("w1", arrivals(1, 2))
+
+    either.record(1, 2, 3)
+    assert either.content == the_file(1, 2, 3)
+
+
+@pytest.mark.parametrize("again", [(1,), (1, 2), (1, 2, 3)])
+def test_what_was_written_before_the_error_is_not_written_twice_in_other_company(
+    plain: Tape, monkeypatch: pytest.MonkeyPatch, again: tuple[int, ...]
+) -> None:
+    plain.create()
+    file = plain.open()
+
+    def refuse(_: Path) -> None:
+        raise OSError(errno.EIO, "no")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "sync_folder", refuse)
+        with pytest.raises(StoreError):
+            file.append_all("w1", arrivals(1, 2))
+    file.append_all("w1", arrivals(*again))
+    file.append_all("w1", arrivals(*({2, 3, 4} - {*again})))
+
+    assert plain.content == the_file(1, 2, 3, 4)
+
+
+def test_the_ids_are_told_before_anything_is_written(either: Tape, refusing: Refusing) -> None:
+    either.create()
+    file = either.open()
+    told: list[int] = []
+    both = [Arrival(number, an_interaction(number), told.append) for number in (1, 2)]
+    with refusing.cassette_after(either, 10), pytest.raises(StoreError):
+        file.append_all("w1", both)
+    file.append_all("w1", both)
+
+    assert told == [0, 1, 0, 1]
+
+
 def test_zeros_of_a_power_cut_are_undone(tape: Tape) -> None:
     tape.create()
     tape.record(1)
@@ -438,7 +518,7 @@ def test_a_kill_while_a_full_disk_refuses_the_same_exchange_again_and_again_lose
         for _ in range(3):
             with pytest.raises(StoreError):
                 file.append("w1", 2, an_interaction(2))
-    assert len(either.ledger.read_bytes().splitlines()) == 4
+    assert len(either.ledger.read_bytes().splitlines()) == 1
 
     either.record(1, 2, 3)
     assert either.content == the_file(1, 2, 3)
@@ -549,7 +629,7 @@ def test_a_limit_on_the_size_of_files_leaves_the_file_as_it_was(either: Tape) ->
 import pathlib, resource, signal, sys
 from cassette.errors import StoreError
 from cassette.model import Layout
-from cassette.store import CassetteFile
+from cassette.store import Arrival, CassetteFile
 from tests.unit.test_store import an_interaction
 path, ledger, limit = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), int(sys.argv[3])
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
