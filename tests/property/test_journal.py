@@ -144,6 +144,8 @@ def test_however_exchanges_interleave_each_is_written_when_it_ends(count: int, d
         with contextlib.closing(session.writer(segment_bytes=1024)) as writer:
             for number in turns:
                 writer.append(*queues[number].pop(0))
+                # What waits for the next segment is overtaken by ends, which have room of their own.
+                until("there is a segment", lambda: not writer.waiting_bytes)
         session.scribe().finish("stop")
 
         assert session.cassette.read_bytes() == cassette_of(ends)
