@@ -21,6 +21,10 @@ _KEEPALIVE_SECONDS = 15
 """Go's default (net.KeepAliveConfig). Without it a NAT forgets a call that is silent: AWS's after 350 s."""
 
 
+TURN_BYTES = 64 << 10
+"""Read at once, so that others need not wait long: a millisecond's work at most. Chosen, not measured."""
+
+
 class HeldReader:
     """A connection's stream as mitmproxy's loop reads it, which can be made to wait."""
 
@@ -135,6 +139,8 @@ def hold_reading() -> None:
         io = self.transports[connection]
         if connection is not self.client and self in _opening:
             _opening[self].discard(connection)
+        if io.writer is not None:
+            read_at_most(io.writer, TURN_BYTES)
         if isinstance(connection, Server) and isinstance(io.reader, asyncio.StreamReader):
             reader = HeldReader(io.reader)
             io.reader = reader  # type: ignore[assignment]
@@ -169,6 +175,12 @@ def hold_reading() -> None:
     ConnectionHandler.open_connection = connect  # type: ignore[method-assign]
     ConnectionHandler.handle_connection = handle  # type: ignore[method-assign]
     ConnectionHandler.drain_writers = drain  # type: ignore[method-assign]
+
+
+def read_at_most(writer: Any, size: int) -> None:
+    """Have a connection read so many bytes at once; asyncio takes 256 KB (selector_events.py, max_size)."""
+    if hasattr(writer.transport, "max_size"):  # not within the process
+        writer.transport.max_size = size
 
 
 def _keep_alive(end: socket.socket) -> None:

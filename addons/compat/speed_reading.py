@@ -12,19 +12,26 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import time
 from typing import Any
 
 from mitmproxy.connection import Connection
 from mitmproxy.proxy.events import DataReceived
 from mitmproxy.proxy.server import ConnectionHandler
 
-from addons.compat.reading import HeldReader, reader_of
+from addons.compat.reading import TURN_BYTES, HeldReader, read_at_most, reader_of
 
 _UNKNOWN: Any = object()
+_LITTLE_BYTES = 16 << 10
+"""A TLS record. What fills a read of it is a part of a long body."""
+_TALK_SECONDS = 0.05
 
 
 class _Arrivals:
     """The bytes that arrive on one connection."""
+
+    little_at = 0.0
+    """When a little arrived on any of them, in the terms of `time.monotonic`."""
 
     def __init__(self, handler: ConnectionHandler, connection: Connection, reader: Any) -> None:
         self._handler = handler
@@ -33,9 +40,11 @@ class _Arrivals:
         self._lock: Any = handler._server_event_lock
         self._held: HeldReader | None = _UNKNOWN
         self._is_to_drain = False
+        self._turn = TURN_BYTES
 
     def feed(self, data: bytes) -> None:
         """Handle what has arrived, or leave it to the task that reads; in place of StreamReader.feed_data."""
+        self._give_way(len(data))
         reader, lock = self._reader, self._lock
         # The task waits for bytes, so it is done with those before; nobody has the lock or is about to get it.
         # Nor was it just cancelled, with the connection: what comes behind that is not looked at.
@@ -63,6 +72,16 @@ class _Arrivals:
                 self._is_to_drain = True
                 reader._wakeup_waiter()
                 return
+
+    def _give_way(self, size: int) -> None:
+        """Read less at once of a long body while others have a little to say: they wait for all of it."""
+        if size < _LITTLE_BYTES:
+            _Arrivals.little_at = time.monotonic()
+            return
+        turn = _LITTLE_BYTES if time.monotonic() - _Arrivals.little_at < _TALK_SECONDS else TURN_BYTES
+        if turn != self._turn and (io := self._handler.transports.get(self._connection)) is not None:
+            self._turn = turn
+            read_at_most(io.writer, turn)
 
     async def read(self, size: int = -1) -> bytes:
         """Read as StreamReader does; what was handled already is not returned, but waited for as if it were."""

@@ -77,6 +77,12 @@ def session(tmp_path: Path) -> Session:
     return Session(tmp_path)
 
 
+def test_it_gives_way_to_who_has_a_client_waiting(scribe: Scribe) -> None:
+    scribe.call("ping")
+
+    assert os.getpriority(os.PRIO_PROCESS, scribe.process.pid) > os.getpriority(os.PRIO_PROCESS, 0)
+
+
 def test_a_session_goes_through_the_process(scribe: Scribe, session: Session) -> None:
     directory = str(session.directory)
     assert scribe.call("open", directory=directory) == {"result": None}

@@ -303,6 +303,8 @@ func quantiles(values []float64) Result {
 	return Result{
 		"samples": float64(len(values)),
 		"p50_ms":  at(0.5),
+		"p90_ms":  at(0.9),
+		"p95_ms":  at(0.95),
 		"p99_ms":  at(0.99),
 		"max_ms":  values[len(values)-1],
 	}
