@@ -68,9 +68,9 @@ def main(given: list[str] | None = None) -> None:
     options = arguments(given)
     # What was started must not stay behind when this is ended.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    machine = describe()
-    print(", ".join(f"{name} {value}" for name, value in machine.items()), flush=True)
     cores = share_out(os.sched_getaffinity(0), one_core=options.one_core)
+    machine = describe(cores.proxy)
+    print(", ".join(f"{name} {value}" for name, value in machine.items()), flush=True)
     rows: list[Row] = []
     failed = False
     with load_side(cores.load) as load:

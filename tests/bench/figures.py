@@ -20,11 +20,15 @@ from tests.bench.contest import (
     take_turn,
 )
 from tests.bench.machine import Cores, memory_mb
-from tests.bench.report import Row, at_most, at_most_times, compared, single, times
+from tests.bench.quota import limited
+from tests.bench.report import Row, at_most, at_most_times, compared, single, skipped, times
 
 _EVENT = 200
 """Bytes of an event: what a token takes in the streams of the usual providers."""
 _GIGABYTE = 1 << 30
+_ENOUGH_CORES = 3
+_PART = 0.35
+"""Of a core, for a worker; two of them, the scribe and the load side have room on two cores. Chosen, not measured."""
 _BUSY = 0.9
 """The part of a core above which it counts as taken; chosen, not measured."""
 
@@ -224,25 +228,44 @@ def connections(bench: Bench) -> Iterator[Row]:
 
 
 def workers(bench: Bench) -> Iterator[Row]:
-    """Two workers against one. On two cores they share with the load side, which then is part of the figure."""
+    """Two workers against one.
+
+    Where they would have to share two cores with the load side, each gets a part of a core, if the kernel lets us: so
+    much that all the others have enough.
+    """
     everywhere = Cores(*[bench.cores.proxy | bench.cores.load | bench.cores.helpers] * 3)
     with contextlib.ExitStack() as stack:
         one = stack.enter_context(recording(bench.load, everywhere))
         two = stack.enter_context(recording(bench.load, everywhere, processes=2))
         one.name, two.name = "one", "two"
-        note = "" if len(everywhere.proxy) > 2 else "workers, scribe and load side share two cores"
-        for name, task in (("requests/s", _requests_task(bench)), ("flat-out chunks/s", _flat_task(bench))):
-            series = bench.take_turns(f"workers {name}", task, one, two)
-            rate = "per_second"
-            yield compared(
-                f"two workers, {name}",
-                "",
-                series["two"].of(rate),
-                series["one"].of(rate),
-                times(1.6),
-                note=note,
-                against="one worker",
-            )
+        if len(everywhere.proxy) > _ENOUGH_CORES:
+            yield from _scaling(bench, one, two, "")
+            return
+        note = "workers, scribe and load side share the cores: no limit of the workers'"
+        yield from _scaling(bench, one, two, note, has_target=False)
+        try:
+            stack.enter_context(limited([*one.workers, *two.workers], _PART))
+        except OSError as exc:
+            yield skipped("two workers, each with a part of a core", f"the kernel does not limit them: {exc}")
+            return
+        yield from _scaling(bench, one, two, f"each worker has {_PART:.0%} of a core, kept by the kernel")
+
+
+def _scaling(
+    bench: Bench, one: Recording, two: Recording, note: str, *, has_target: bool = True
+) -> Iterator[Row]:
+    for name, task in (("requests/s", _requests_task(bench)), ("flat-out chunks/s", _flat_task(bench))):
+        series = bench.take_turns(f"workers {name} {note}".strip(), task, one, two)
+        rate = "per_second"
+        yield compared(
+            f"two workers, {name}",
+            "",
+            series["two"].of(rate),
+            series["one"].of(rate),
+            *([times(1.6)] if has_target else []),
+            note=note,
+            against="one worker",
+        )
 
 
 def gigabyte(bench: Bench) -> Iterator[Row]:

@@ -6,6 +6,8 @@ import contextlib
 import importlib.metadata
 import os
 import platform
+import statistics
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +15,10 @@ from pathlib import Path
 
 _PROC = Path("/proc")
 _TICKS = os.sysconf("SC_CLK_TCK")
+_PIECE_OF_WORK = 10_000
+"""Numbers that are added: some 0.2 ms."""
+_SLOW = 3.0
+"""So many times as long as usual; chosen, not measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,28 @@ def children(pid: int) -> dict[int, str]:
     return found
 
 
+def slowed(cores: frozenset[int], seconds: float = 5.0) -> tuple[float, float]:
+    """Return for which part of the time a core is slow though nobody else is on it, and for how many ms at most.
+
+    What else runs on the host of a virtual machine shows in no other figure; of a latency's p99 it may be all.
+    """
+    took: list[tuple[float, float]] = []
+    with on_cores(cores):
+        until = time.perf_counter() + seconds
+        while (began := time.perf_counter()) < until:
+            sum(range(_PIECE_OF_WORK))
+            took.append((began, time.perf_counter() - began))
+    usual = statistics.median(seconds for _, seconds in took)
+    slow = [(began, seconds) for began, seconds in took if seconds > _SLOW * usual]
+    longest = spell = 0.0
+    ended = 0.0
+    for began, lasted in slow:
+        spell = spell + lasted if began - ended < _SLOW * usual else lasted
+        ended = began + lasted
+        longest = max(longest, spell)
+    return sum(lasted for _, lasted in slow) / sum(lasted for _, lasted in took), longest * 1e3
+
+
 def memory_mb(pid: int, field: str) -> float:
     """Return VmRSS or VmHWM of a process (proc_pid_status(5)), or its Pss, where shared pages count in part."""
     name = "smaps_rollup" if field == "Pss" else "status"
@@ -86,8 +114,9 @@ def memory_mb(pid: int, field: str) -> float:
     raise RuntimeError(f"no {field} for process {pid}")
 
 
-def describe() -> dict[str, str | int]:
-    """Return what figures depend on, for whoever reads them later."""
+def describe(proxy: frozenset[int]) -> dict[str, str | int]:
+    """Return what figures depend on, for whoever reads them later; looks at the proxy's core for some seconds."""
+    share, longest_ms = slowed(proxy)
     names = [
         line.partition(":")[2].strip()
         for line in (_PROC / "cpuinfo").read_text().splitlines()
@@ -101,5 +130,6 @@ def describe() -> dict[str, str | int]:
         "python": platform.python_version(),
         "mitmproxy": importlib.metadata.version("mitmproxy"),
         "wiretape": importlib.metadata.version("wiretape"),
+        "slowed": f"{share:.1%} of the time, for up to {longest_ms:.0f} ms",
         "load_average": " ".join(f"{load:.2f}" for load in os.getloadavg()),
     }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand"
 	"slices"
 	"strconv"
@@ -123,16 +124,25 @@ func ticks(r *route, task Task) (Result, error) {
 	var bigs atomic.Int64
 	go func() { bigErr <- bigBodies(r, task, &bigs, stop) }()
 	count := int((task.WarmSeconds + task.Seconds) * float64(task.Rate))
-	warmAt := now() + int64(task.WarmSeconds*1e9)
+	// What opening them costs is measured elsewhere: the time begins when all streams flow.
+	var flowing sync.WaitGroup
+	flowing.Add(len(clients))
+	var warmAt atomic.Int64
+	warmAt.Store(math.MaxInt64)
+	go func() {
+		flowing.Wait()
+		warmAt.Store(now() + int64(task.WarmSeconds*1e9))
+	}()
 	late := make([][]float64, len(clients))
 	err = everyone(clients, func(which int, c *client) error {
 		// Each stream begins at a moment of its own, as streams do.
 		phase := rand.Intn(1_000_000 / task.Rate)
 		body, err := c.ask(fmt.Sprintf("/ticks/%d/%d/%d/%d", count, task.Rate, phase, task.Size))
+		flowing.Done()
 		if err != nil {
 			return err
 		}
-		late[which], err = eventAges(body, warmAt)
+		late[which], err = eventAges(body, &warmAt)
 		return err
 	})
 	close(stop)
@@ -171,7 +181,7 @@ func bigBodies(r *route, task Task, count *atomic.Int64, stop chan struct{}) err
 }
 
 // eventAges reads a stream and returns how old each event was when it was there, in milliseconds.
-func eventAges(body io.Reader, from int64) ([]float64, error) {
+func eventAges(body io.Reader, from *atomic.Int64) ([]float64, error) {
 	var ages []float64
 	lines := bufio.NewReaderSize(body, 64<<10)
 	for {
@@ -189,7 +199,7 @@ func eventAges(body io.Reader, from int64) ([]float64, error) {
 		if err != nil {
 			return nil, err
 		}
-		if at >= from {
+		if at >= from.Load() {
 			ages = append(ages, float64(now()-at)/1e6)
 		}
 	}
