@@ -209,7 +209,13 @@ def mode(words: tuple[str, ...], drain_seconds: float | None, as_json: bool) -> 
     "--ready", is_flag=True, help="Only tell whether all is well: exits with 1 and says why when not."
 )
 def status(as_json: bool, ready: bool) -> None:
-    """Show the daemon and its sessions: port, mode, cassette, counts, failures."""
+    """Show the daemon and its sessions: port, mode, cassette, counts, failures.
+
+    \b
+    wiretape status
+    wiretape status --json | jq '.sessions[].port'
+    wiretape status --ready || wiretape logs  exits with 1 when something is wrong
+    """  # noqa: D301
     if ready:
         found = _control().readiness()
         click.echo(json.dumps(found) if as_json else "\n".join(found["problems"]) or "ready")
@@ -253,7 +259,11 @@ def env(name: str | None, form: str | None, common: bool, unset: bool) -> None:
 
 @main.command()
 def recover() -> None:
-    """Finish what a crash left; start, status and stop do it too."""
+    """Finish what a crash left; start, status and stop do it too.
+
+    \b
+    wiretape recover
+    """  # noqa: D301
     if not _recover(_control()):
         click.echo("nothing to recover")
 
@@ -274,7 +284,12 @@ def daemon(ctx: click.Context, /, foreground: bool, linger: bool, **options: Any
 
     Without --foreground it goes to the background. `start` and `run` start one by themselves, which ends when
     it has had no session for a while; this one stays.
-    """
+
+    \b
+    wiretape daemon --workers auto
+    wiretape daemon --foreground --log-format json --metrics 127.0.0.1:9400
+    wiretape daemon stop
+    """  # noqa: D301
     if ctx.invoked_subcommand is not None:
         return
     from proxy_cli.settings import SessionOptions, load_settings  # noqa: PLC0415 - brings all of the settings
@@ -292,7 +307,11 @@ def daemon(ctx: click.Context, /, foreground: bool, linger: bool, **options: Any
 
 @daemon.command("stop")
 def daemon_stop() -> None:
-    """Close all sessions and end the daemon."""
+    """Close all sessions and end the daemon.
+
+    \b
+    wiretape daemon stop
+    """  # noqa: D301
     control = _control()
     if not control.is_running():
         _recover(control)
@@ -307,7 +326,12 @@ def daemon_stop() -> None:
     "-n", "--lines", type=click.IntRange(0), default=100, show_default=True, help="Begin so far back."
 )
 def logs(follow: bool, lines: int) -> None:
-    """Print the daemon's log."""
+    """Print the daemon's log.
+
+    \b
+    wiretape logs -n 20
+    wiretape logs -f | grep failed
+    """  # noqa: D301
     from proxy_cli.logs import tail  # noqa: PLC0415
 
     for line in tail(_control().places.log, lines, follow):
@@ -339,7 +363,11 @@ def ca(what: str | None) -> None:
 
 @main.command(short_help="Show the main job: no network, no key.")
 def demo() -> None:
-    """Show the main job with no network and no key: a built-in router, a real client, a cassette."""
+    """Show the main job with no network and no key: a built-in router, a real client, a cassette.
+
+    \b
+    wiretape demo
+    """  # noqa: D301
     from proxy_cli.run import run_demonstration  # noqa: PLC0415
 
     sys.exit(run_demonstration(_control()))

@@ -13,7 +13,13 @@ _CANNOT = 3
 
 @click.group(short_help="Run the daemon as a service of yours.")
 def service() -> None:
-    """Run the daemon as a service of yours: a systemd user unit, a launchd agent."""
+    """Run the daemon as a service of yours: a systemd user unit, a launchd agent.
+
+    \b
+    wiretape service install
+    wiretape service status
+    wiretape service uninstall
+    """  # noqa: D301
 
 
 @service.command()
@@ -38,7 +44,11 @@ def install(only_print: bool) -> None:
 
 @service.command()
 def uninstall() -> None:
-    """Stop the service and delete its file; sessions are drained and closed."""
+    """Stop the service and delete its file; sessions are drained and closed.
+
+    \b
+    wiretape service uninstall
+    """  # noqa: D301
     from proxy_cli import service as services  # noqa: PLC0415
 
     one = services.service(os.environ)
@@ -50,7 +60,11 @@ def uninstall() -> None:
 @service.command()
 @click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object.")
 def status(as_json: bool) -> None:
-    """Tell whether the service is installed and runs; exits with 1 when it does not run."""
+    """Tell whether the service is installed and runs; exits with 1 when it does not run.
+
+    \b
+    wiretape service status || wiretape logs -n 20
+    """  # noqa: D301
     from proxy_cli import service as services  # noqa: PLC0415
 
     one = services.service(os.environ)

@@ -10,6 +10,7 @@ from typing import Any
 import click
 import pytest
 import yaml
+from _pytest.mark import ParameterSet
 
 from proxy_cli.cli import main
 from proxy_cli.variables import VARIABLES
@@ -28,6 +29,22 @@ def options(command: click.Command, name: str) -> Iterator[tuple[str, str]]:
             for text in parameter.opts:
                 if text.startswith("--") and text not in ("--help", "--version"):
                     yield name, text
+
+
+def commands(command: click.Command, name: str) -> Iterator[ParameterSet]:
+    yield pytest.param(command, name, id=name)
+    if isinstance(command, click.Group):
+        for child_name, child in command.commands.items():
+            yield from commands(child, f"{name} {child_name}")
+
+
+@pytest.mark.parametrize(("command", "name"), list(commands(main, "wiretape")))
+def test_help_of_every_command_has_an_example(command: click.Command, name: str) -> None:
+    context = click.Context(command, info_name=name)
+    examples = [
+        line for line in command.get_help(context).splitlines()[1:] if re.search(rf"^\s.*{name}\b", line)
+    ]
+    assert examples
 
 
 @pytest.mark.parametrize(("command", "option"), sorted(set(options(main, "wiretape"))))
