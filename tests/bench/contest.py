@@ -27,6 +27,7 @@ from tests.support.wiretape import Wiretape
 
 _DEADLINE_SECONDS = 300.0
 _LOOK_SECONDS = 0.1
+_SESSION = "bench"
 
 
 class LoadSide(Protocol):
@@ -81,11 +82,12 @@ class Recording:
     workers: Sequence[int]
     helpers: Sequence[int]
     name: str = "wiretape"
+    session_name: str = _SESSION
 
     def session(self) -> dict[str, Any]:
         """Return what `status` says of the session."""
-        (session,) = self.wiretape.status()["sessions"]
-        found: dict[str, Any] = session
+        found: dict[str, Any]
+        (found,) = [one for one in self.wiretape.status()["sessions"] if one["name"] == self.session_name]
         return found
 
     def settle(self) -> None:
@@ -119,7 +121,7 @@ def recording(load: LoadSide, cores: Cores, *, processes: int = 1) -> Iterator[R
     with _folder() as folder, Wiretape(folder) as wiretape:
         host = f"--host=localhost:{load.port}"
         wiretape.run("daemon", f"--workers={processes}")
-        session = wiretape.start("bench", host, f"--upstream-ca={load.roots}")
+        session = wiretape.start(_SESSION, host, f"--upstream-ca={load.roots}")
         daemon = wiretape.status()["daemon"]["pid"]
         lines = children(daemon)
         workers = [pid for pid, line in lines.items() if "addons.worker" in line]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from cassette import Cassette, Interaction, dumps, loads
-from tests.bench.contest import Recording, recording, take_turn
+from tests.bench.contest import Recording, Turn, recording, take_turn
 from tests.bench.figures import Bench
 from tests.bench.machine import memory_mb, on_cores
 from tests.bench.opening import recorded
@@ -19,13 +18,14 @@ from tests.bench.soak import on_disk
 from tests.support.shared import corpus_cassettes
 from tests.support.tapes import interactions_of, numbered
 
-_EARLY = 10
-_LATE = 100_000
-_LATE_QUICK = 4_000
+_FEW = 10
+_MANY = 100_000
+_MANY_QUICK = 20_000
 _ENOUGH_SECONDS = 600.0
-"""When the traffic before the late look takes longer, it ends there, and the row says at which number."""
-_BATCH = 2_000
-_LOOKS = 15
+"""When the traffic before the looks takes longer, it ends there, and the rows say at which number."""
+_BATCH = 1_000
+_WARM = 10_000
+_LOOKS = 9
 _PATIENCE_SECONDS = 30.0
 _CASSETTE_BYTES = 20_000_000
 _RUNS = 3
@@ -33,70 +33,106 @@ _RUNS = 3
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one more interaction costs, and what is there, at some number of them."""
+    """What one more interaction costs in a session, and what of its journal is there."""
 
-    number: int
     appended_ms: float
     """From the end of the answer to the interaction in the cassette's file; most of it is the scribe's pause."""
     worker_us: float
-    """CPU of the proxy process for each of the next 2,000."""
+    """CPU of the proxy process for each of the next 1,000."""
     helper_us: float
     """CPU of daemon and scribe for each of them."""
     journal_mb: float
-    memory_mb: float
-    """Worker and scribe; shared pages in part."""
-    status_ms: float
+    """Segments. The ledger is no part of it: 30 bytes for each interaction until the session ends."""
 
 
 def growing(bench: Bench) -> Iterator[Row]:
-    """Compare the costs at the tenth interaction with those at the 100,000th."""
-    with recording(bench.load, bench.cores) as ours:
-        _send(bench, ours, _EARLY)
-        early = _look(bench, ours, _EARLY)
-        number = _EARLY + _LOOKS + _BATCH
+    """Compare what the 100,000th interaction costs with what the tenth one does.
+
+    In turns, in sessions of the same processes, which are warm: what a machine does to a figure meanwhile is more than
+    what is looked for.
+    """
+    with recording(bench.load, bench.cores) as many:
+        _with_another(bench, many, "warm", lambda warm: _send(bench, warm, _WARM))
+        before = _whole(many)
+        number = 0
         until = time.monotonic() + _ENOUGH_SECONDS
-        last = _LATE_QUICK if bench.quick else _LATE
+        last = _MANY_QUICK if bench.quick else _MANY
         while number < last and time.monotonic() < until:
-            _send(bench, ours, batch := min(5_000, last - number))
+            _send(bench, many, batch := min(5_000, last - number))
             number += batch
-        late = _look(bench, ours, number)
-    bench.raw["nth"] = {"early": _plain(early), "late": _plain(late)}
+        after = _whole(many)
+        looks: list[tuple[Look, Look]] = []
+
+        def look_at_both(few: Recording) -> None:
+            _send(bench, few, _FEW)
+            looks.append((_look(bench, many), _look(bench, few)))
+
+        for turn in range(bench.rounds):
+            _with_another(bench, many, f"few-{turn}", look_at_both)
+    bench.raw["nth"] = {
+        "number": number,
+        "looks": [{"many": asdict(one), "few": asdict(other)} for one, other in looks],
+        "memory_mb": [before[0], after[0]],
+        "status_ms": [before[1], after[1]],
+    }
+    what = f"interaction {number:,}"
+    against = f"interaction {_FEW}"
     costs: tuple[tuple[str, str, Callable[[Look], float]], ...] = (
         ("until it is in the cassette", "ms", lambda look: look.appended_ms),
         ("CPU, proxy process", "us", lambda look: look.worker_us),
         ("CPU, daemon and scribe", "us", lambda look: look.helper_us),
         ("journal on the disk", "MB", lambda look: look.journal_mb),
-        ("memory of worker and scribe", "MB", lambda look: look.memory_mb),
-        ("`wiretape status`", "ms", lambda look: look.status_ms),
     )
-    for what, unit, of in costs:
-        figure = f"interaction {late.number:,}: {what}"
+    for cost, unit, of in costs:
+        late, early = [of(one) for one, _ in looks], [of(other) for _, other in looks]
+        yield compared(f"{what}: {cost}", unit, late, early, at_most_times(1.1), against=against)
+    for cost, unit, at in (("memory of worker and scribe", "MB", 0), ("`wiretape status`", "ms", 1)):
         yield compared(
-            figure, unit, [of(late)], [of(early)], at_most_times(1.1), against=f"interaction {_EARLY}"
+            f"{what}: {cost}", unit, [after[at]], [before[at]], at_most_times(1.1), against="before"
         )
 
 
-def _plain(look: Look) -> dict[str, float]:
-    return {name: getattr(look, name) for name in Look.__slots__}
+def _with_another(bench: Bench, ours: Recording, name: str, work: Callable[[Recording], object]) -> None:
+    """Do something with another session of the same daemon."""
+    options = (f"--host=localhost:{bench.load.port}", f"--upstream-ca={bench.load.roots}")
+    session = ours.wiretape.start(name, *options)
+    work(
+        replace(
+            ours,
+            proxy=session.proxy,
+            roots=session.bundle,
+            cassette=session.cassette,
+            session_name=name,
+        )
+    )
+    ours.wiretape.stop(name)
 
 
-def _send(bench: Bench, ours: Recording, count: int) -> Any:
+def _whole(ours: Recording) -> tuple[float, float]:
+    """Return the memory of worker and scribe, shared pages in part, and how long `wiretape status` takes, in ms."""
+    pids = [*ours.workers, *ours.helpers[1:]]
+    status_s = _best(lambda: ours.wiretape.run("status"), 20, time.perf_counter)
+    return sum(memory_mb(pid, "Pss") for pid in pids), status_s * 1e3
+
+
+def _send(bench: Bench, ours: Recording, count: int) -> Turn:
     task = {"duty": "requests", "connections": min(16, count), "size": 1024, "count": count}
     return take_turn(bench.load, ours, task)
 
 
-def _look(bench: Bench, ours: Recording, number: int) -> Look:
-    appended = statistics.median(_append_seconds(bench, ours) for _ in range(_LOOKS))
+def _look(bench: Bench, ours: Recording) -> Look:
+    appended: list[float] = []
+    journal: list[int] = []
+    for _ in range(_LOOKS):
+        appended.append(_append_seconds(bench, ours))
+        segments = ours.wiretape.home.glob(f"journals/{ours.session_name}-*/*.seg")
+        journal.append(sum(on_disk(path) for path in segments))
     turn = _send(bench, ours, _BATCH)
-    pids = [*ours.workers, *(pid for pid in ours.helpers[1:])]
     return Look(
-        number,
-        appended * 1e3,
+        statistics.median(appended) * 1e3,
         turn.worker_cpu / _BATCH * 1e6,
         turn.helper_cpu / _BATCH * 1e6,
-        sum(on_disk(path) for path in ours.wiretape.home.glob("journals/*/*")) / 1e6,
-        sum(memory_mb(pid, "Pss") for pid in pids),
-        _best(lambda: ours.wiretape.run("status"), 20, time.perf_counter) * 1e3,
+        min(journal) / 1e6,  # when no segment is being made or deleted
     )
 
 
