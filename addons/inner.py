@@ -42,17 +42,31 @@ def _take_over(loop: asyncio.AbstractEventLoop) -> None:
     async def create_connection(
         protocol_factory: ProtocolFactory, host: str | None = None, port: int | None = None, **options: Any
     ) -> Any:
-        factory = _served[loop].get((host or "", port or 0))
-        if factory is None or options.get("ssl"):
-            return await create(protocol_factory, host, port, **options)
-        near = _End(loop, protocol_factory(), peername=(host, port), sockname=(host, 0))
-        far = _End(loop, factory(), peername=(host, 0), sockname=(host, port))
-        near.peer, far.peer = far, near
-        for end in (far, near):
-            end.protocol.connection_made(end)
-        return near, near.protocol
+        served, address = _served[loop], (host or "", port or 0)
+        if address in served and not options.get("ssl"):
+            # A connection over a socket is never open at once, and mitmproxy relies on it: it starts a task that opens
+            # one and puts it into `transports`, and then writes there that the connection is being opened
+            # (proxy/server.py, `server_event`). Its tasks are eager from Python 3.12 on: without a turn of the loop in
+            # between the open connection is overwritten.
+            await asyncio.sleep(0)
+            if factory := served.get(address):
+                return _joined(loop, address, protocol_factory(), factory())
+        return await create(protocol_factory, host, port, **options)
 
     loop.create_connection = create_connection  # type: ignore[method-assign, assignment]
+
+
+def _joined(
+    loop: asyncio.AbstractEventLoop, address: Address, protocol: asyncio.Protocol, served: asyncio.Protocol
+) -> tuple[_End, asyncio.Protocol]:
+    """Connect the protocol that opens a connection with the one that serves the address; return the opener's end."""
+    host, _ = address
+    near = _End(loop, protocol, peername=address, sockname=(host, 0))
+    far = _End(loop, served, peername=(host, 0), sockname=address)
+    near.peer, far.peer = far, near
+    for end in (far, near):
+        end.protocol.connection_made(end)
+    return near, protocol
 
 
 class _End(asyncio.Transport):

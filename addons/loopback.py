@@ -18,7 +18,6 @@ import asyncio
 import itertools
 import logging
 import secrets
-import sys
 import time
 from collections.abc import Awaitable, Callable
 
@@ -26,9 +25,6 @@ from addons.inner import serve_no_more, serve_within
 from addons.playback import Framing, Playback
 from cassette.pacing import PIECE_BYTES, due
 
-_WITHIN_WORKS = sys.version_info < (3, 12)
-"""Measured with Python 3.12.1 and mitmproxy 12.2.3: connections within the process end before they are answered. There
-playbacks go over a socket."""
 PLAYBACK_HEADER = "Wiretape-Token"
 """Carries the token of the playback that a request asks for."""
 
@@ -73,7 +69,7 @@ class Loopback:
         # (asyncio/selector_events.py); without it a piece waits for the acknowledgement of the one before it.
         self._server = await loop.create_server(self._connection, self.address[0], 0, backlog=_BACKLOG)
         self.address = self._server.sockets[0].getsockname()
-        if within and _WITHIN_WORKS:
+        if within:
             serve_within(self.address, self._connection)
         return self.address[1]
 

@@ -123,6 +123,28 @@ def test_a_reader_that_has_enough_makes_the_writer_pause() -> None:
     run(test)
 
 
+def test_a_connection_is_not_open_before_the_loop_had_a_turn() -> None:
+    async def test() -> None:
+        async with connected():
+            turned = asyncio.Event()
+            asyncio.get_running_loop().call_soon(turned.set)
+            _, writer = await asyncio.open_connection(*HERE)
+            assert turned.is_set()
+            writer.close()
+
+    run(test)
+
+
+def test_an_address_that_is_served_no_more_while_it_is_connected_to_leads_out_of_the_process() -> None:
+    async def test() -> None:
+        async with connected():
+            asyncio.get_running_loop().call_soon(serve_no_more, HERE)
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.open_connection(*HERE)
+
+    run(test)
+
+
 def test_other_addresses_and_those_served_no_more_lead_out_of_the_process() -> None:
     async def test() -> None:
         greeted = asyncio.Event()
