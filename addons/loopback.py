@@ -206,7 +206,9 @@ class _Connection(asyncio.Protocol):
                 if len(together) == _TOGETHER or sum(map(len, together)) >= PIECE_BYTES:
                     break
             await self._writable.wait()
-            self._transport.writelines(together)
+            # Not `writelines`: it never calls `pause_writing` in Python 3.12.0 to 3.12.8 and 3.13.0 to 3.13.1, and a
+            # body would be in memory as a whole for a client that does not read (CPython issue 127655).
+            self._transport.write(b"".join(together))
 
 
 def _wait(playback: Playback, due_ns: int) -> int:
