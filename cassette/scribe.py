@@ -4,18 +4,17 @@
                                                         (whole: NAME.yaml, else: NAME.interrupted.yaml)
 
 It can stop at any point and begin anew: the journal holds what is not yet written, the ledgers what is.
-`scribe_process` runs it beside the proxy; `recover` runs it on what a crash left.
+`scribe_process` runs it beside the proxy; `recovery` runs it on what a crash left.
 """
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cassette.backlog import Backlog, Waiting
@@ -39,8 +38,6 @@ _LAST_WORDS_SECONDS = 2.0
 """How long a writer may still live when its session is to be finished: it is about to end."""
 _TICK_NS = 2_000_000_000
 """FAT's, the coarsest there is."""
-_OPENING_SECONDS = 60.0
-"""A folder without a journal may belong to a session that is being opened while it is younger than this."""
 
 
 @dataclass(slots=True)
@@ -337,76 +334,3 @@ class SessionScribe:
         self._files.close()
         self._settled.close()
         os.close(self._lock)
-
-
-@dataclass(frozen=True, slots=True)
-class Recovered:
-    """What `recover` did for one session that a crash left behind."""
-
-    name: str
-    cassette: Path
-    interactions: int
-    interrupted: int
-    problem: str = ""
-
-
-def recover(journals: Path, *, patience_seconds: float = 1.0) -> Iterator[Recovered]:
-    """Finish every session whose journal lies here and that no process is at work on.
-
-    Processes that a crash of their parent left behind may take a moment to end: `patience_seconds` of waiting, in
-    all, for those that are at work.
-    """
-    deadline = time.monotonic() + patience_seconds
-    left = _folders_in(journals)
-    while left:
-        busy = []
-        for directory in left:
-            try:
-                yield from _recover_one(directory)
-            except BusyError:
-                busy.append(directory)
-        if not busy or time.monotonic() > deadline:
-            return
-        left = busy
-        time.sleep(0.02)
-
-
-def _folders_in(journals: Path) -> list[Path]:
-    if not journals.is_dir():
-        return []
-    return sorted(path for path in journals.iterdir() if path.is_dir() and not path.is_symlink())
-
-
-def _recover_one(directory: Path) -> Iterator[Recovered]:
-    if is_being_written(directory):
-        raise BusyError("a proxy records here; stop it first", path=directory)
-    name, cassette = directory.name, directory
-    try:
-        if not writers_in(directory):
-            _delete_if_left(directory)
-            return
-        recording = Recording.read(directory)
-        name, cassette = recording.name, recording.cassette
-        scribe = SessionScribe(directory)
-    except BusyError:
-        raise
-    except CassetteError as exc:
-        yield Recovered(name, cassette, 0, 0, str(exc))
-        return
-    before = replace(scribe.refresh_counts())
-    scribe.finish("the proxy died")
-    counts = scribe.refresh_counts()
-    yield Recovered(
-        name,
-        cassette,
-        counts.interactions - before.interactions,
-        counts.interrupted - before.interrupted,
-        counts.problem,
-    )
-
-
-def _delete_if_left(directory: Path) -> None:
-    """Delete a folder without a journal, unless a session may just be opening there."""
-    with contextlib.suppress(FileNotFoundError):
-        if time.time() - directory.stat().st_mtime > _OPENING_SECONDS:
-            delete_session(directory)

@@ -407,7 +407,7 @@ def _recover(control: Control) -> bool:
     journals = control.places.journals
     if not journals.is_dir() or not any(journals.iterdir()):
         return False
-    from cassette.scribe import recover as recover_journals  # noqa: PLC0415 - only after a crash
+    from cassette.recovery import recover as recover_journals  # noqa: PLC0415 - only after a crash
     from proxy_cli.private import PrivateFolder  # noqa: PLC0415
 
     for folder in (control.places.home, journals):  # what others put there is not to be carried out

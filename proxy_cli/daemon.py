@@ -23,7 +23,7 @@ from typing import Any
 from addons.errors import ControlError, StartError
 from addons.settings import DaemonSettings
 from cassette.files import as_store_error
-from cassette.scribe import recover
+from cassette.recovery import recover
 from proxy_cli import __version__
 from proxy_cli.ca import ensure_ca
 from proxy_cli.control import Control

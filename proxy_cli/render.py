@@ -10,7 +10,7 @@ from cassette.files import interrupted_path
 from proxy_cli.paper import paper_of_stdout
 
 if TYPE_CHECKING:
-    from cassette.scribe import Recovered
+    from cassette.recovery import Recovered
 
 
 def started(session: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cassette import store
-from cassette.scribe import recover
+from cassette.recovery import recover
 from tests.support.golike import GoLikeClient
 from tests.support.inprocess import InProcess
 from tests.support.journals import Session as Recorded

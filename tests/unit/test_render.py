@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cassette.scribe import Recovered
+from cassette.recovery import Recovered
 from proxy_cli import render
 
 _NOTHING = {"websockets": 0, "too_long": 0, "refused": 0, "failed": 0, "blocked": 0}

@@ -18,7 +18,8 @@ import pytest
 from cassette import scribe_process, store
 from cassette.emitter import EMPTY_DOCUMENT
 from cassette.exchange import Outcome
-from cassette.scribe import SessionScribe, recover
+from cassette.recovery import recover
+from cassette.scribe import SessionScribe
 from cassette.scribe_process import ScribeProcess
 from tests.support.journals import Session, Take, cassette_of, put
 from tests.support.waiting import until

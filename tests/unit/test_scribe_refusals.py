@@ -10,7 +10,7 @@ from cassette import backlog, lifecycle, segment_reader, store, wire
 from cassette.emitter import EMPTY_DOCUMENT
 from cassette.errors import JournalCorruptError, StoreError
 from cassette.journal import Kind
-from cassette.scribe import recover
+from cassette.recovery import recover
 from cassette.store import CassetteFile
 from tests.support.journals import Session, Take, cassette_of, put, read_all
 from tests.support.scribes import SIX, clock, finish, session

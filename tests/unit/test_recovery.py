@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cassette.files import make_private_folder
-from cassette.scribe import recover
+from cassette.recovery import recover
 from tests.support.journals import Session, Take, abandon, cassette_of, put
 from tests.support.scribes import SIX, Killed, clock, finish, session
 
