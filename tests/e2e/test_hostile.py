@@ -4,108 +4,37 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import os
-import socket
 import zlib
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import brotli
 import pytest
 import zstandard
-from hyperframe.frame import PingFrame, RstStreamFrame, SettingsFrame
 
-import cassette
-from cassette.model import Interaction
-from tests.support.h2peer import EventClient
-from tests.support.inprocess import InProcess, shared_daemon
-from tests.support.rawclient import Http1, dial, tunnel
-from tests.support.rawserver import RawServer, Serve, read_until
+from tests.support.hostile import (
+    JSON,
+    MB,
+    OK,
+    answering,
+    bystander,
+    forget_peak,
+    needs_linux,
+    others_are_not_disturbed,
+    peak,
+    plain,
+    recorded,
+    resident,
+    sink,
+    until_closed,
+    wiretape,
+)
+from tests.support.inprocess import InProcess
+from tests.support.rawclient import Http1, dial
+from tests.support.rawserver import RawServer, read_until
 from tests.support.scripts import Received, Reply, whole
 from tests.support.upstream import HTTP_1_ONLY, Upstream
 from tests.support.wiretape import Session
 
-HOST = "api.openai.com"
-JSON = ("Content-Type", "application/json")
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-MB = 1_000_000
-needs_linux = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
-
-
-@pytest.fixture(scope="module")
-def wiretape(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
-    with shared_daemon(tmp_path_factory, "hostile") as command:
-        yield command
-
-
-@pytest.fixture(scope="module")
-def bystander(wiretape: InProcess) -> Iterator[Http1]:
-    """A client of a session of its own, which has nothing to do with any of this."""
-    with Upstream(whole(200, [JSON], b"{}"), alpn=HTTP_1_ONLY) as upstream:
-        session = wiretape.open(*upstream.options())
-        client = Http1(tunnel(session, HOST))
-        yield client
-        client.close()
-        assert wiretape.close(session)["interactions"] == len(upstream.received)
-
-
-@pytest.fixture(autouse=True)
-def others_are_not_disturbed(wiretape: InProcess, bystander: Http1) -> Iterator[None]:
-    """The bystander keeps its connection and is answered, and no process is another afterwards."""
-    began = wiretape.status()["daemon"]
-    yield
-    assert bystander.ask("POST", "/v1", [JSON], b"{}").status == 200
-    ended = wiretape.status()["daemon"]
-    for key in ("worker_pid", "scribe_pid"):
-        assert began[key] == ended[key]
-
-
-def _plain(wiretape: InProcess, upstream: RawServer | Upstream, *options: str) -> tuple[Session, str]:
-    """Open a session that records a plain HTTP server; return it and the server's name."""
-    name = f"127.0.0.1:{upstream.port}"
-    return wiretape.open(f"--host={name}", *options), name
-
-
-def _recorded(session: Session) -> tuple[Interaction, ...]:
-    return cassette.load(session.cassette).interactions
-
-
-def _until_closed(sock: socket.socket) -> bytes:
-    """Read what comes until the other side closes, in whatever way."""
-    seen = b""
-    try:
-        while data := sock.recv(1 << 16):
-            seen += data
-    except ConnectionError:
-        pass
-    return seen
-
-
-def _resident(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
-
-
-def _peak(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) << 10
-
-
-def _forget_peak(pid: int) -> None:
-    Path(f"/proc/{pid}/clear_refs").write_text("5")
-
-
-def _answering(data: bytes) -> Serve:
-    def serve(sock: socket.socket) -> None:
-        read_until(sock, b"\r\n\r\n")
-        sock.sendall(data)
-
-    return serve
-
-
-def _sink(sock: socket.socket) -> None:
-    while sock.recv(1 << 16):
-        pass
-
+__all__ = ["bystander", "others_are_not_disturbed", "wiretape"]
 
 LINE = b"POST http://{h}/v1?key=topsecret HTTP/1.1\r\nHost: {h}\r\n"
 MALFORMED_REQUESTS = {
@@ -130,7 +59,7 @@ MALFORMED_REQUESTS = {
 @pytest.mark.parametrize("what", MALFORMED_REQUESTS)
 def test_malformed_request_is_refused_in_our_words_and_goes_nowhere(what: str, wiretape: InProcess) -> None:
     with Upstream(whole(200, [], b"never")) as upstream:
-        session, name = _plain(wiretape, upstream)
+        session, name = plain(wiretape, upstream)
         with dial(session) as sock:
             sock.sendall(MALFORMED_REQUESTS[what].replace(b"{h}", name.encode()))
             head = read_until(sock, b"\r\n\r\n")
@@ -144,13 +73,13 @@ def test_malformed_request_is_refused_in_our_words_and_goes_nowhere(what: str, w
 
 @pytest.mark.parametrize("size", [b"-1", b"FFFFFFFFFFFFFFFFFFFFFFFFF", b"zz", b"2;" + b"x" * 5 * MB])
 def test_broken_chunk_of_a_request_ends_the_connection(size: bytes, wiretape: InProcess) -> None:
-    with RawServer(_sink) as upstream:
-        session, name = _plain(wiretape, upstream)
+    with RawServer(sink) as upstream:
+        session, name = plain(wiretape, upstream)
         with dial(session) as sock:
             head = f"POST http://{name}/v1 HTTP/1.1\r\nHost: {name}\r\nTransfer-Encoding: chunked\r\n\r\n"
             with contextlib.suppress(ConnectionError):
                 sock.sendall(head.encode() + size + b"\r\nab\r\n0\r\n\r\n")
-            _until_closed(sock)
+            until_closed(sock)
         summary = wiretape.close(session)
 
     assert summary["interactions"] == 0
@@ -174,8 +103,8 @@ MALFORMED_RESPONSES = {
 def test_malformed_response_is_told_in_our_words_and_is_no_interaction(
     what: str, wiretape: InProcess
 ) -> None:
-    with RawServer(_answering(MALFORMED_RESPONSES[what])) as upstream:
-        session, name = _plain(wiretape, upstream)
+    with RawServer(answering(MALFORMED_RESPONSES[what])) as upstream:
+        session, name = plain(wiretape, upstream)
         client = Http1(dial(session))
         answer = client.ask("POST", f"http://{name}/v1", [JSON], b"{}", host=name)
         client.close()
@@ -198,11 +127,11 @@ BROKEN_BODIES = {
 
 @pytest.mark.parametrize("what", BROKEN_BODIES)
 def test_broken_body_ends_the_connection_and_is_interrupted(what: str, wiretape: InProcess) -> None:
-    with RawServer(_answering(b"HTTP/1.1 200 OK\r\n" + BROKEN_BODIES[what])) as upstream:
-        session, name = _plain(wiretape, upstream)
+    with RawServer(answering(b"HTTP/1.1 200 OK\r\n" + BROKEN_BODIES[what])) as upstream:
+        session, name = plain(wiretape, upstream)
         with dial(session) as sock:
             sock.sendall(f"GET http://{name}/v1 HTTP/1.1\r\nHost: {name}\r\n\r\n".encode())
-            seen = _until_closed(sock)
+            seen = until_closed(sock)
         summary = wiretape.close(session)
 
     assert b"ok" in seen
@@ -224,8 +153,8 @@ def test_odd_header_values_reach_the_client_as_they_are_and_can_be_loaded(
     what: str, wiretape: InProcess
 ) -> None:
     value = CONTROLS[what]
-    with RawServer(_answering(OK.replace(b"\r\n", b"\r\nContent-Type: " + value + b"\r\n", 1))) as upstream:
-        session, name = _plain(wiretape, upstream)
+    with RawServer(answering(OK.replace(b"\r\n", b"\r\nContent-Type: " + value + b"\r\n", 1))) as upstream:
+        session, name = plain(wiretape, upstream)
         client = Http1(dial(session))
         client.send(f"GET http://{name}/v1 HTTP/1.1\r\nHost: {name}\r\n\r\n".encode())
         seen = client.until(b"\r\n\r\nok")
@@ -233,7 +162,7 @@ def test_odd_header_values_reach_the_client_as_they_are_and_can_be_loaded(
         wiretape.close(session)
 
     assert b"Content-Type: " + value + b"\r\n" in seen
-    (one,) = _recorded(session)
+    (one,) = recorded(session)
     (loaded,) = one.response.headers["Content-Type"]
     assert loaded.encode("utf-8", "surrogateescape").split() == value.split()
 
@@ -241,23 +170,23 @@ def test_odd_header_values_reach_the_client_as_they_are_and_can_be_loaded(
 def test_many_headers_and_a_url_of_a_megabyte_pass_and_are_recorded(wiretape: InProcess) -> None:
     target = "/v1?" + "a=b&" * 250_000
     flood = [(f"X-{number}", "v") for number in range(5_000)]
-    with RawServer(_answering(OK)) as upstream:
-        session, name = _plain(wiretape, upstream, "--keep-header=X-*")
+    with RawServer(answering(OK)) as upstream:
+        session, name = plain(wiretape, upstream, "--keep-header=X-*")
         for path, headers in ((target, []), ("/v1", flood)):
             client = Http1(dial(session))
             assert client.ask("POST", f"http://{name}{path}", headers, b"{}", host=name).body == b"ok"
             client.close()
         wiretape.close(session)
 
-    long, many = _recorded(session)
+    long, many = recorded(session)
     assert long.request.url == f"http://{name}{target}"
     assert len(many.request.headers) == 5_000
 
 
 def test_flood_of_headers_is_refused_on_both_sides(wiretape: InProcess) -> None:
     flood = "".join(f"X-{number}: v\r\n" for number in range(100_000)).encode()
-    with RawServer(_answering(OK.replace(b"\r\n", b"\r\n" + flood, 1))) as upstream:
-        session, name = _plain(wiretape, upstream)
+    with RawServer(answering(OK.replace(b"\r\n", b"\r\n" + flood, 1))) as upstream:
+        session, name = plain(wiretape, upstream)
         statuses = []
         for headers in (b"", flood):
             with dial(session) as sock:
@@ -275,8 +204,8 @@ def test_flood_of_headers_is_refused_on_both_sides(wiretape: InProcess) -> None:
 def test_head_without_end_is_refused_before_it_fills_the_memory(wiretape: InProcess) -> None:
     pid = wiretape.status()["daemon"]["worker_pid"]
     session = wiretape.open()
-    before = _resident(pid)
-    _forget_peak(pid)
+    before = resident(pid)
+    forget_peak(pid)
     for piece in (b"X-Flood: 1\r\n", b"x" * 1000):
         with dial(session) as sock:
             sock.sendall(b"GET http://h/ HTTP/1.1\r\nHost: h\r\nX: ")
@@ -287,7 +216,7 @@ def test_head_without_end_is_refused_before_it_fills_the_memory(wiretape: InProc
                 pass
             else:
                 pytest.fail("64 MB of a head were taken")
-    assert _peak(pid) - before < 64 << 20
+    assert peak(pid) - before < 64 << 20
     wiretape.close(session)
 
 
@@ -322,24 +251,24 @@ def test_bomb_is_recorded_as_it_came_in_bounded_memory(coding: str, wiretape: In
     with Upstream(whole(200, headers, bomb), alpn=HTTP_1_ONLY) as upstream:
         env = {"WIRETAPE_MAX_BODY": "4MB"}
         session, name = _plain_with(wiretape, upstream, env)
-        before = _resident(scribe)
-        _forget_peak(scribe)
+        before = resident(scribe)
+        forget_peak(scribe)
         client = Http1(dial(session))
         assert client.ask("GET", f"http://{name}/v1", host=name).body == bomb
         client.close()
         wiretape.close(session)
 
-    (one,) = _recorded(session)
+    (one,) = recorded(session)
     assert one.response.body == bomb
     assert not one.response.uncompressed
-    assert _peak(scribe) - before < 64 << 20
+    assert peak(scribe) - before < 64 << 20
 
 
 def _plain_with(wiretape: InProcess, upstream: Upstream, env: dict[str, str]) -> tuple[Session, str]:
     before = dict(wiretape.environment)
     wiretape.environment.update(env)
     try:
-        return _plain(wiretape, upstream)
+        return plain(wiretape, upstream)
     finally:
         wiretape.environment.clear()
         wiretape.environment.update(before)
@@ -373,87 +302,13 @@ def test_bodies_that_break_yaml_come_back_byte_for_byte(layout: str, wiretape: I
         reply.end()
 
     with Upstream(echo, alpn=HTTP_1_ONLY) as upstream:
-        session, name = _plain(wiretape, upstream, f"--layout={layout}")
+        session, name = plain(wiretape, upstream, f"--layout={layout}")
         client = Http1(dial(session))
         for body in bodies:
             assert client.ask("POST", f"http://{name}/v1", [], body, host=name).body == body
         client.close()
         wiretape.close(session)
 
-    recorded = _recorded(session)
-    assert [one.request.body for one in recorded] == bodies
-    assert [one.response.body for one in recorded] == bodies
-
-
-def _settings(_number: int) -> bytes:
-    return SettingsFrame(0, settings={SettingsFrame.INITIAL_WINDOW_SIZE: 65535}).serialize()
-
-
-def _pings(number: int) -> bytes:
-    return PingFrame(0, number.to_bytes(8, "big")).serialize()
-
-
-@needs_linux
-@pytest.mark.parametrize("frame", [_settings, _pings])
-def test_flood_of_frames_that_want_an_answer_takes_bounded_memory(
-    frame: Callable[[int], bytes], wiretape: InProcess
-) -> None:
-    pid = wiretape.status()["daemon"]["worker_pid"]
-    with Upstream(whole(200, [JSON], b"{}")) as upstream:
-        session = wiretape.open(*upstream.options())
-        client = EventClient(tunnel(session, HOST, alpn=("h2",)))
-        client.ask("/v1")
-        before = _resident(pid)
-        _forget_peak(pid)
-        client.sock.settimeout(5)
-        flood = b"".join(map(frame, range(2000)))
-        try:
-            for _ in range(100):  # and nobody reads the answers
-                client.raw(flood)
-        except (TimeoutError, OSError):
-            pass
-        grown = _peak(pid) - before
-        client.sock.close()
-        wiretape.close(session, "--drain-seconds=0")
-    assert grown < 64 << 20
-
-
-@needs_linux
-def test_streams_that_are_opened_and_reset_at_once_take_bounded_memory(wiretape: InProcess) -> None:
-    pid = wiretape.status()["daemon"]["worker_pid"]
-    with Upstream(whole(200, [JSON], b"{}")) as upstream:
-        session = wiretape.open(*upstream.options())
-        client = EventClient(tunnel(session, HOST, alpn=("h2",)))
-        client.ask("/v1")
-        before = _resident(pid)
-        _forget_peak(pid)
-        try:
-            for _ in range(200):
-                stream = client.begin("/v1")
-                client.raw(RstStreamFrame(stream, error_code=8).serialize())
-                client.protocol.reset_stream(stream)
-                client.protocol.data_to_send()
-        except OSError:
-            pass
-        after = EventClient(tunnel(session, HOST, alpn=("h2",)))
-        after.ask("/v1")
-        grown = _peak(pid) - before
-        client.sock.close()
-        after.sock.close()
-        wiretape.close(session, "--drain-seconds=0")
-    assert grown < 64 << 20
-
-
-def test_header_list_past_the_bounds_of_http2_is_refused(wiretape: InProcess) -> None:
-    with Upstream(whole(200, [JSON], b"{}")) as upstream:
-        session = wiretape.open(*upstream.options())
-        client = EventClient(tunnel(session, HOST, alpn=("h2",)))
-        with contextlib.suppress(OSError):
-            client.begin("/v1", headers=[(f"x-{number}", "v" * 50) for number in range(10_000)])
-        with pytest.raises(OSError, match=r"."):
-            client.until(lambda: False)
-        client.sock.close()
-        after = EventClient(tunnel(session, HOST, alpn=("h2",)))
-        after.ask("/v1")
-        after.sock.close()
-        wiretape.close(session, "--drain-seconds=0")
+    found = recorded(session)
+    assert [one.request.body for one in found] == bodies
+    assert [one.response.body for one in found] == bodies
