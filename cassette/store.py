@@ -321,12 +321,19 @@ class CassetteFile:
             pieces = [emitter.document_head(), *pieces]
         with as_store_error("write the cassette", self.path):
             if not self._grow_by_twin(pieces, self._left):
-                require_room(_target(self.path).parent, announcement.size)
+                self._require_room(announcement.size)
                 if self.count:
                     self._grow(pieces, self._left)
                 else:
                     self._write_first(pieces)
         self._in_doubt = None
+
+    def _require_room(self, size: int) -> None:
+        try:
+            require_room(_target(self.path).parent, size)
+        except OSError:
+            self._undone()
+            raise
 
     def _undone(self) -> None:
         """Take back what was announced: nothing of it is in the file."""
