@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.bench import figures, growth
+from tests.bench import figures, figures_http2, growth
 from tests.bench.figures import Bench
 from tests.bench.load import load_side
 from tests.bench.machine import describe, share_out
@@ -37,6 +37,8 @@ FIGURES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "workers": figures.workers,
     "gigabyte": figures.gigabyte,
     "bigjson": figures.big_body,
+    "flath2": figures_http2.flat_out,
+    "chunksh2": figures_http2.chunks,
     "nth": growth.growing,
     "cassettes": growth.cassettes,
 }

@@ -36,6 +36,7 @@ class LoadSide(Protocol):
     port: int
     roots: Path
     pids: Sequence[int]
+    speaks_http2: bool
 
     def run(self, task: Mapping[str, Any]) -> dict[str, float]:
         """Perform a task and return what it found; RuntimeError when it failed."""

@@ -38,6 +38,7 @@ class Load:
         self.roots = roots
         hello = read_json_line(self._process)
         self.port = int(hello["port"])
+        self.speaks_http2 = bool(hello.get("http2"))
         self.pids: Sequence[int] = hello.get("pids", [self._process.pid])
 
     def run(self, task: Mapping[str, Any]) -> dict[str, float]:

@@ -74,6 +74,18 @@ def test_load_side_performs_every_duty(load: Load) -> None:
     assert bulk["mb_per_second"] > 0
 
 
+@pytest.mark.parametrize("load", ["go"], indirect=True)
+def test_load_side_performs_the_duties_over_http2(load: Load) -> None:
+    shared = {"connections": 2, "streams": 5, "size": 200, "proxy": "", "roots": str(load.roots)}
+    ticks = load.run({"duty": "ticksh2", "rate": 50, "seconds": 0.3, "warm_seconds": 0.1, **shared})
+    flat = load.run({"duty": "flath2", "seconds": 0.1, "warm_seconds": 0.05, **shared})
+    assert ticks["count"] == 5 * 20
+    assert 0 < ticks["samples"] <= ticks["count"]
+    assert 0 < ticks["p50_ms"] <= ticks["p99_ms"] <= ticks["max_ms"]
+    assert flat["per_second"] > 0
+    assert flat["count"] == int(flat["count"])
+
+
 def test_load_side_says_what_failed_and_goes_on(load: Load) -> None:
     refused = {"duty": "bulk", "size": 1, "proxy": "127.0.0.1:1", "roots": str(load.roots)}
     with pytest.raises(RuntimeError, match=r"(?i)refused|connect call failed"):

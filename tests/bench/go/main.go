@@ -24,7 +24,9 @@ type Task struct {
 	Seconds     float64 `json:"seconds"`
 	WarmSeconds float64 `json:"warm_seconds"`
 	Connections int     `json:"connections"`
-	Count       int     `json:"count"`
+	// Streams is how many requests share the connections of a duty over HTTP/2.
+	Streams int `json:"streams"`
+	Count   int `json:"count"`
 	// Rate is events a second of each stream.
 	Rate int `json:"rate"`
 	// Size is the length of a body or an event, in bytes.
@@ -44,6 +46,8 @@ var duties = map[string]func(*route, Task) (Result, error){
 	"ticks":    ticks,
 	"flat":     flatOut,
 	"bulk":     bulk,
+	"flath2":   flatOutHTTP2,
+	"ticksh2":  ticksHTTP2,
 }
 
 var started = time.Now()
@@ -62,7 +66,7 @@ func main() {
 		os.Exit(1)
 	}
 	output := json.NewEncoder(os.Stdout)
-	_ = output.Encode(map[string]int{"port": port})
+	_ = output.Encode(map[string]any{"port": port, "http2": true})
 	input := bufio.NewScanner(os.Stdin)
 	for input.Scan() {
 		result, err := perform(input.Bytes(), port)
