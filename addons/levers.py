@@ -14,7 +14,7 @@ VARIABLE = "WIRETAPE_WITHOUT"
 ALL = "all"
 ASSERTS = "asserts"
 """The worker runs as `python -O`, without the assertions of mitmproxy's layers. Measured: 15 % less CPU per request."""
-NAMES = (ASSERTS, "hooks", "cork", "reading", "relay")
+NAMES = (ASSERTS, "hooks", "cork", "reading", "relay", "frames")
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ from addons.compat.informational import forward_informational
 from addons.compat.reading import hold_reading, last_came_ns
 from addons.compat.refusing import answer_refused, refuse
 from addons.compat.speed_cork import join_writes
+from addons.compat.speed_frames import pass_frames_on
 from addons.compat.speed_hooks import run_hooks_in_place
 from addons.compat.speed_reading import read_directly
 from addons.compat.speed_relay import relay_bodies
@@ -108,6 +109,7 @@ _LEVERS = (
     levers.Lever("cork", "one write for what an event brought", join_writes),
     levers.Lever("reading", "bytes are handled as they arrive", read_directly),
     levers.Lever("relay", "a short way for streamed bodies", relay_bodies),
+    levers.Lever("frames", "a short way for streamed bodies over HTTP/2", pass_frames_on),
 )
 """What only makes the proxy faster, each upon those before it; see `levers`."""
 

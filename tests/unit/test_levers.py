@@ -19,7 +19,7 @@ def test_all_are_wanted_when_nothing_is_said(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_those_that_are_named_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(levers.VARIABLE, "relay, asserts")
-    assert [name for name in levers.NAMES if levers.is_wanted(name)] == ["hooks", "cork", "reading"]
+    assert [name for name in levers.NAMES if levers.is_wanted(name)] == ["hooks", "cork", "reading", "frames"]
     assert levers.interpreter_options() == []
 
 
