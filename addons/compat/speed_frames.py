@@ -116,13 +116,13 @@ class _Way:
             handler.log(_CRASH, logging.ERROR, exc_info=True)
             at = -1
         if raw := speed_data.ready(sink.h2_conn) + b"".join(out):
-            send(handler, sink.conn, self._to_tls.tls, raw)
+            send(handler, sink.conn, self._to_tls, raw)
         if at < 0:
             return None  # the client must see no end
         for stream_id, size in sizes.items():
             source.h2_conn.acknowledge_received_data(size, stream_id)
         if raw := speed_data.ready(source.h2_conn):
-            send(handler, source.conn, self._from_tls.tls, raw)
+            send(handler, source.conn, self._from_tls, raw)
         rest = data[at:]
         if rest and is_begun:
             self._buffered.put(rest)

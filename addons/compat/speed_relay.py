@@ -26,16 +26,14 @@ from mitmproxy.proxy.layers.modes import HttpProxy
 from mitmproxy.proxy.layers.tls import TLSLayer
 from mitmproxy.proxy.server import ConnectionHandler
 from mitmproxy.proxy.tunnel import TunnelState
-from OpenSSL import SSL
 
 from addons.compat.speed_chunks import take
-from addons.compat.speed_cork import outgoing
+from addons.compat.speed_tls import decrypt, left_over, send, take_up_rest
 from addons.compat.streams import Commands
 from addons.compat.tree import http_layer, require, speaker
 
 _log = logging.getLogger(__name__)
 _RELAY = "_wiretape_relay"
-_DECRYPTED = "_wiretape_decrypted"
 _CRASH = "mitmproxy has crashed!"
 _PLAIN = frozenset({HttpProxy, HttpLayer, HttpStream, HttpClient, Http1Client, Http1Server})
 _TLS = frozenset({layers.ClientTLSLayer, layers.ServerTLSLayer})
@@ -118,17 +116,14 @@ class _Relay:
         tls = self._from_tls
         is_all = True
         if tls is not None:
-            data, is_all = _decrypt(tls.tls, data)
+            data, is_all = decrypt(tls.tls, data)
         pieces, end = _unframe(self._reader, data)
         if pieces and not self._send(handler, pieces):
             return None
         rest = data[end:]
         if is_all and not rest:
             return None
-        if tls is None:
-            return DataReceived(connection, rest)
-        tls.__dict__[_DECRYPTED] = rest
-        return DataReceived(connection, b"")
+        return DataReceived(connection, rest) if tls is None else left_over(tls, rest)
 
     def _send(self, handler: ConnectionHandler, pieces: list[bytes]) -> bool:
         """Tee the pieces and send them; tell whether the body may go on."""
@@ -146,26 +141,14 @@ class _Relay:
         except Exception:  # as ConnectionHandler.server_event does; behind it, the client must see no end
             handler.log(_CRASH, logging.ERROR, exc_info=True)
             is_well = False
-        raw = b"".join(out)
-        if raw and self._to_tls is not None:
-            try:  # noqa: SIM105 - on the hot path
-                self._to_tls.tls.sendall(raw)
-            except (SSL.ZeroReturnError, SSL.SysCallError):
-                pass  # the client has closed its direction; as TLSLayer.send_data does
-            raw = outgoing(self._to_tls.tls)
-        io = handler.transports.get(self._client.conn)
-        if raw and io is not None and io.writer is not None and not io.writer.is_closing():
-            io.writer.write(raw)
+        if raw := b"".join(out):
+            send(handler, self._client.conn, self._to_tls, raw)
         return is_well
 
 
 def relay_bodies() -> None:
     """Have the bodies of streamed HTTP/1.1 responses take the short way."""
-    start, receive, server_event = (
-        HttpStream.start_response_stream,
-        TLSLayer.receive_data,
-        ConnectionHandler.server_event,
-    )
+    start, server_event = HttpStream.start_response_stream, ConnectionHandler.server_event
     if getattr(start, "_wiretape", False):
         return
     require(HttpStream, "state_stream_response_body")
@@ -179,19 +162,12 @@ def relay_bodies() -> None:
         raise AttributeError("h11's reader of bodies with a length has other attributes")
     if _CRASH not in server_event.__code__.co_consts:
         raise AttributeError("ConnectionHandler.server_event reports a crash in other words")
-    if "receive_data" not in TLSLayer._handle_event.__code__.co_names:
-        raise AttributeError("TLSLayer hands data over in another way")
+    take_up_rest()
 
     def started(self: HttpStream) -> Commands:
         yield from start(self)
         # By the first piece of the body the layers are where they stay until its end.
         self.context.server.__dict__[_RELAY] = self
-
-    def received(self: TLSLayer, data: bytes) -> Commands:
-        decrypted = self.__dict__.pop(_DECRYPTED, None)
-        if decrypted:
-            yield from self.event_to_child(DataReceived(self.conn, decrypted))
-        yield from receive(self, data)
 
     async def handled(self: ConnectionHandler, event: Any) -> None:
         if type(event) is DataReceived and (known := event.connection.__dict__.get(_RELAY)) is not None:
@@ -212,7 +188,6 @@ def relay_bodies() -> None:
 
     started._wiretape = True  # type: ignore[attr-defined]
     HttpStream.start_response_stream = started  # type: ignore[method-assign]
-    TLSLayer.receive_data = received  # type: ignore[method-assign]
     ConnectionHandler.server_event = handled  # type: ignore[method-assign]
 
 
@@ -233,26 +208,6 @@ def _relay(connection: Connection, known: HttpStream | _Relay) -> _Relay | None:
         del connection.__dict__[_RELAY]
         return None
     return None if known.is_waiting() else known
-
-
-def _decrypt(tls: SSL.Connection, data: bytes) -> tuple[bytes, bool]:
-    """Return what the bytes hold, and whether nothing else is to be done about them.
-
-    Else TLS has something to say, or there is an end: OpenSSL tells it once more to whoever asks.
-    """
-    tls.bio_write(data)
-    size = len(data)
-    parts: list[bytes] = []
-    try:
-        parts.append(tls.recv(size))
-        # One whole record, as most pieces of a stream are: asking for more would cost an exception.
-        while size != 5 + int.from_bytes(data[3:5], "big") or data[0] != 23:
-            parts.append(tls.recv(size))
-    except SSL.WantReadError:
-        return b"".join(parts), bool(parts)
-    except SSL.Error:
-        return b"".join(parts), False
-    return parts[0], True
 
 
 def _unframe(reader: Any, data: bytes) -> tuple[list[bytes], int]:

@@ -41,13 +41,14 @@ def decrypt(tls: SSL.Connection, data: bytes) -> tuple[bytes, bool]:
     return parts[0], True
 
 
-def send(handler: ConnectionHandler, connection: Connection, tls: SSL.Connection, data: bytes) -> None:
-    """Encrypt and write, as TLSLayer.send_data and ConnectionHandler.server_event do."""
-    try:  # noqa: SIM105 - on the hot path
-        tls.sendall(data)
-    except (SSL.ZeroReturnError, SSL.SysCallError):
-        pass  # the peer has closed its direction
-    raw = outgoing(tls)
+def send(handler: ConnectionHandler, connection: Connection, layer: TLSLayer | None, raw: bytes) -> None:
+    """Encrypt, where there is TLS, and write, as TLSLayer.send_data and ConnectionHandler.server_event do."""
+    if layer is not None:
+        try:  # noqa: SIM105 - on the hot path
+            layer.tls.sendall(raw)
+        except (SSL.ZeroReturnError, SSL.SysCallError):
+            pass  # the peer has closed its direction
+        raw = outgoing(layer.tls)
     io = handler.transports.get(connection)
     if raw and io is not None and io.writer is not None and not io.writer.is_closing():
         io.writer.write(raw)

@@ -276,7 +276,9 @@ def test_a_full_disk_is_recovered_from(
         large = an_interaction(2, body=b"line\n" * 20_000)
         for _ in range(2):
             with monkeypatch.context() as patched:
-                patched.delattr(codec, "loads")  # it is tried each second: no time to read a long cassette anew
+                patched.delattr(
+                    codec, "loads"
+                )  # it is tried each second: no time to read a long cassette anew
                 with pytest.raises(StoreError, match="No space left on device; make room on the disk"):
                     file.append("w1", 2, large)
             assert path.read_bytes() == the_file(1)

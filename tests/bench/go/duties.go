@@ -124,25 +124,17 @@ func ticks(r *route, task Task) (Result, error) {
 	var bigs atomic.Int64
 	go func() { bigErr <- bigBodies(r, task, &bigs, stop) }()
 	count := int((task.WarmSeconds + task.Seconds) * float64(task.Rate))
-	// What opening them costs is measured elsewhere: the time begins when all streams flow.
-	var flowing sync.WaitGroup
-	flowing.Add(len(clients))
-	var warmAt atomic.Int64
-	warmAt.Store(math.MaxInt64)
-	go func() {
-		flowing.Wait()
-		warmAt.Store(now() + int64(task.WarmSeconds*1e9))
-	}()
+	warmAt, flows := whenAllFlow(len(clients), task)
 	late := make([][]float64, len(clients))
 	err = everyone(clients, func(which int, c *client) error {
 		// Each stream begins at a moment of its own, as streams do.
 		phase := rand.Intn(1_000_000 / task.Rate)
 		body, err := c.ask(fmt.Sprintf("/ticks/%d/%d/%d/%d", count, task.Rate, phase, task.Size))
-		flowing.Done()
+		flows()
 		if err != nil {
 			return err
 		}
-		late[which], err = eventAges(body, &warmAt)
+		late[which], err = eventAges(body, warmAt)
 		return err
 	})
 	close(stop)
@@ -153,6 +145,18 @@ func ticks(r *route, task Task) (Result, error) {
 	result := quantiles(slices.Concat(late...))
 	result["big"] = float64(bigs.Load())
 	return result, nil
+}
+
+// whenAllFlow returns from when on to measure, far in the future until each of some streams has said that it flows: what
+// opening them costs is measured elsewhere.
+func whenAllFlow(streams int, task Task) (*atomic.Int64, func()) {
+	var flowing, warmAt atomic.Int64
+	warmAt.Store(math.MaxInt64)
+	return &warmAt, func() {
+		if flowing.Add(1) == int64(streams) {
+			warmAt.Store(now() + int64(task.WarmSeconds*1e9))
+		}
+	}
 }
 
 // bigBodies asks for a long body again and again, until it is told to stop.

@@ -120,11 +120,12 @@ func ticksHTTP2(r *route, task Task) (Result, error) {
 	}
 	defer closeAll()
 	count := int((task.WarmSeconds + task.Seconds) * float64(task.Rate))
-	warmAt := now() + int64(task.WarmSeconds*1e9)
+	warmAt, flows := whenAllFlow(len(streams), task)
 	late := make([][]float64, len(streams))
 	err = everyone(make([]*client, len(streams)), func(which int, _ *client) error {
 		phase := rand.Intn(1_000_000 / task.Rate)
 		body, err := streams[which].ask(fmt.Sprintf("/ticks/%d/%d/%d/%d", count, task.Rate, phase, task.Size))
+		flows()
 		if err != nil {
 			return err
 		}
