@@ -30,6 +30,8 @@ class EventClient:
         self.events: list[h2.events.Event] = []
         self.received: dict[int, int] = {}
         """Bytes of body, by stream."""
+        self.pieces: dict[int, list[bytes]] | None = None
+        """What each DATA frame held, by stream, once there is a dictionary for that."""
         self._unacknowledged: dict[int, int] = {}
         config = h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
         self.protocol = h2.connection.H2Connection(config=config)
@@ -78,6 +80,11 @@ class EventClient:
     def send(self, stream: int, data: bytes) -> None:
         """Send a piece of a request's body."""
         self.protocol.send_data(stream, data)
+        self._flush()
+
+    def tell(self, settings: dict[int, int]) -> None:
+        """Change settings."""
+        self.protocol.update_settings(settings)
         self._flush()
 
     def raw(self, data: bytes) -> None:
@@ -138,6 +145,8 @@ class EventClient:
             if isinstance(event, h2.events.DataReceived):
                 stream = event.stream_id or 0
                 self.received[stream] = self.received.get(stream, 0) + len(event.data or b"")
+                if self.pieces is not None:
+                    self.pieces.setdefault(stream, []).append(event.data or b"")
                 size = event.flow_controlled_length or 0
                 if stream in self.stalled:
                     self._unacknowledged[stream] = self._unacknowledged.get(stream, 0) + size
