@@ -271,6 +271,7 @@ class SegmentWriter:
             # An error is tried again every second: when the disk is back, so is recording.
             self._wanted.wait(1 if self.error else None)
             self._wanted.clear()
+            is_last = self._closed
             while bool(self._overflow) if self._closed else len(self._spares) < _SPARES:
                 try:
                     if self._map is None:
@@ -290,7 +291,7 @@ class SegmentWriter:
             if self._told and len(self._spares) == _SPARES:
                 _log.warning("journal.resumed writer=%s", self.writer)
                 self._told = ""
-            if self._closed:
+            if is_last:  # else what the disk refused just before it was closed is tried once more
                 return
 
     def _is_urgent(self) -> bool:
@@ -347,15 +348,14 @@ def _make_segment(path: Path, size: int, is_urgent: Callable[[], bool] = lambda:
         handle = os.open(path, _OPEN_NEW, 0o600)
         try:
             # posix_fallocate would leave the blocks to be converted at first touch, and macOS has none.
-            write_all(handle, [MAGIC])
-            left = size - len(MAGIC)
+            begin, left = [MAGIC], size - len(MAGIC)
             while left > _LEISURE_BYTES and not is_urgent():
-                write_all(handle, [_ZEROS[:_LEISURE_BYTES]])
-                left -= _LEISURE_BYTES
+                write_all(handle, [*begin, _ZEROS[:_LEISURE_BYTES]])
+                begin, left = [], left - _LEISURE_BYTES
                 time.sleep(_LEISURE_SECONDS)
             # In one call: behind each the interpreter lock has to be waited for, from a thread that does not rest.
             whole, rest = divmod(left, len(_ZEROS))
-            write_all(handle, [*[_ZEROS] * whole, _ZEROS[:rest]])
+            write_all(handle, [*begin, *[_ZEROS] * whole, _ZEROS[:rest]])
             return mmap.mmap(handle, size)
         except OSError:
             path.unlink(missing_ok=True)

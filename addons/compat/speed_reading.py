@@ -25,6 +25,7 @@ _UNKNOWN: Any = object()
 _LITTLE_BYTES = 16 << 10
 """A TLS record. What fills a read of it is a part of a long body."""
 _TALK_SECONDS = 0.05
+"""Others talk while not more than this has passed since one did; a token comes every 20 to 50 ms. Chosen."""
 
 
 class _Arrivals:

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import errno
+import os
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -239,3 +243,30 @@ def test_the_log_says_what_is_wrong_with_the_disk_once_and_when_it_is_over(
         assert not writer.is_refused(1)
     assert [line.partition(" ")[0] for line in caplog.messages] == ["journal.refused", "journal.resumed"] * 2
     assert "make room on the disk" in caplog.messages[0]
+
+
+def test_what_the_disk_refuses_just_as_the_writer_closes_is_tried_once_more(
+    tmp_path: Path, a_writer: Callable[..., SegmentWriter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = a_writer()
+    until("spares are made", lambda: len(writers_in(tmp_path)["w1"]) == 3)
+    writev, is_asked, is_closing = os.writev, threading.Event(), threading.Event()
+
+    def late(handle: int, buffers: Sequence[Any]) -> int:
+        if is_asked.is_set():
+            return writev(handle, buffers)
+        is_asked.set()
+        is_closing.wait(30)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "writev", late)
+    for payload in numbered(500):
+        writer.append(Kind.REQUEST_DATA, 1, 1, payload)
+    assert is_asked.wait(30)
+    closer = threading.Thread(target=writer.close)
+    closer.start()
+    until("it closes", lambda: writer._closed)
+    is_closing.set()
+    closer.join()
+
+    assert payloads(tmp_path) == numbered(500)
