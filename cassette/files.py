@@ -28,6 +28,10 @@ _CANNOT_SYNC_FOLDER = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EACCES})
 """From file systems that cannot sync a folder, and for folders that may be entered but not read."""
 _MOST_PIECES = 512
 """Half of Linux's and macOS's IOV_MAX."""
+BYTES_AT_ONCE = 64 << 10
+"""What one call of the kernel is given to read or to write. While it copies, a kernel without preemption gives the
+processor to nobody: a client on the scribe's core waited for 3 to 11 ms whenever 10 MB went into a cassette in one
+call (measured: Linux 6.18, ext4)."""
 
 
 @contextlib.contextmanager
@@ -54,10 +58,12 @@ def make_private_folder(path: Path) -> None:
             sync_folder(folder.parent)
 
 
-def write_all(handle: int, pieces: Sequence[bytes]) -> None:
-    """Write the pieces one behind the other; raises OSError when the disk refuses, some may be written then."""
-    for at in range(0, len(pieces), _MOST_PIECES):
-        left = [memoryview(piece) for piece in pieces[at : at + _MOST_PIECES] if piece]
+def write_all(handle: int, pieces: Sequence[bytes], *, at_once: int = BYTES_AT_ONCE) -> None:
+    """Write the pieces one behind the other; raises OSError when the disk refuses, some may be written then.
+
+    `at_once`: the most bytes that one call of the kernel is given.
+    """
+    for left in _portions(pieces, at_once):
         while left:
             # A short write is no error yet: the next one says why (POSIX, write).
             written = os.writev(handle, left)
@@ -65,6 +71,32 @@ def write_all(handle: int, pieces: Sequence[bytes]) -> None:
                 written -= len(left.pop(0))
             if left:
                 left[0] = left[0][written:]
+
+
+def _portions(pieces: Sequence[bytes], at_once: int) -> Iterator[list[memoryview]]:
+    portion: list[memoryview] = []
+    room = at_once
+    for piece in pieces:
+        left = memoryview(piece)
+        while left:
+            portion.append(left[:room])
+            left = left[room:]
+            room -= len(portion[-1])
+            if not room or len(portion) == _MOST_PIECES:
+                yield portion
+                portion, room = [], at_once
+    if portion:
+        yield portion
+
+
+def read_at(handle: int, size: int, at: int) -> bytes:
+    """Read so many bytes from a place on, fewer where the file ends before; raises OSError."""
+    found = [os.pread(handle, min(size, BYTES_AT_ONCE), at)]
+    left = size - len(found[0])
+    while left and found[-1]:
+        found.append(os.pread(handle, min(left, BYTES_AT_ONCE), at + size - left))
+        left -= len(found[-1])
+    return found[0] if len(found) == 1 else b"".join(found)
 
 
 def write_private_file(path: Path, *pieces: bytes, mode: int = 0o600) -> None:

@@ -101,6 +101,20 @@ def read_record(buffer: memoryview | bytes, at: int) -> Record | Torn:
     return Record(kind & ~MORE, exchange, at_ns, bool(kind & MORE), payload, at + ((size + 3) & ~3))
 
 
+def glance(buffer: memoryview | bytes, at: int) -> tuple[int, int, int] | None:
+    """Return (kind, exchange, where the next record starts) of the record at an offset; None where there is none.
+
+    For records that were read before: the checksum is not looked at. Never raises.
+    """
+    room = len(buffer) - at
+    if room < HEADER_BYTES:
+        return None
+    size, _, kind, exchange, _ = _HEADER.unpack_from(buffer, at)
+    if not HEADER_BYTES <= size <= room:
+        return None
+    return kind & ~MORE, exchange, at + ((size + 3) & ~3)
+
+
 def _dump(value: object) -> bytes:
     # Lone surrogates (bytes that were not UTF-8) survive as \udcXX escapes.
     return json.dumps(value, ensure_ascii=True, separators=(",", ":")).encode("ascii")

@@ -11,7 +11,7 @@ An exchange under way needs the segments that have records of it, and no others,
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from cassette import journal
@@ -21,6 +21,9 @@ from cassette.journal import Kind, Record
 
 INLINE_BYTES = 64 << 10
 """How much of one body is kept in memory before the rest is only remembered by place; chosen, not measured."""
+
+_RUN_BYTES, _NEAR_BYTES = 1 << 20, 4 << 10
+"""How much is read in one go, and how far apart pieces may lie for that; chosen, not measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +61,39 @@ class Body:
 
     def join(self, read: ReadSpan) -> bytes:
         """Return the whole body."""
-        if len(self.pieces) == 1 and isinstance(self.pieces[0], bytes):
-            return self.pieces[0]
-        whole = bytearray()
-        for piece in self.pieces:
-            whole += piece if isinstance(piece, bytes) else read(piece)
-        return bytes(whole)
+        whole: list[bytes | memoryview] = []
+        for run in _runs(self.pieces):
+            if isinstance(run, bytes):
+                whole.append(run)
+                continue
+            begin, end = run[0].at, run[-1].at + run[-1].size
+            data = memoryview(read(Span(run[0].segment, begin, end - begin)))
+            whole.extend(data[span.at - begin :][: span.size] for span in run)
+        return whole[0] if len(whole) == 1 and isinstance(whole[0], bytes) else b"".join(whole)
+
+
+def _runs(pieces: Iterable[bytes | Span]) -> Iterator[bytes | list[Span]]:
+    """Put places together that are read in one go, with what little lies between them."""
+    run: list[Span] = []
+    for piece in pieces:
+        if isinstance(piece, Span) and run and _is_near(piece, run):
+            run.append(piece)
+            continue
+        if run:
+            yield run
+            run = []
+        if isinstance(piece, Span):
+            run.append(piece)
+        else:
+            yield piece
+    if run:
+        yield run
+
+
+def _is_near(span: Span, run: list[Span]) -> bool:
+    first, last = run[0], run[-1]
+    is_behind = span.segment == last.segment and 0 <= span.at - last.at - last.size <= _NEAR_BYTES
+    return is_behind and span.at + span.size - first.at <= _RUN_BYTES
 
 
 @dataclass(slots=True)

@@ -9,14 +9,15 @@ that begins anew finds a shorter journal: what it misses is written (the ledgers
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cassette import journal
 from cassette.errors import StoreError
-from cassette.files import as_store_error, write_private_file
-from cassette.journal import Kind, Record
+from cassette.files import as_store_error, read_at, write_private_file
+from cassette.journal import Kind
 from cassette.lifecycle import Assembler
 from cassette.segments import MAGIC, segment_path
 from cassette.settled import Settled
@@ -91,8 +92,8 @@ class Retention:
 
     def _shorten(self, number: int, assembler: Assembler) -> bool:
         path = segment_path(self._directory, self._writer, number)
-        with as_store_error("read the journal", path):
-            data = path.read_bytes()
+        with as_store_error("read the journal", path), path.open("rb", buffering=0) as file:
+            data = read_at(file.fileno(), os.fstat(file.fileno()).st_size, 0)
         ended = self._ended_in(number)
         pieces, moved = shortened(data, assembler.is_under_way)
         try:
@@ -125,16 +126,17 @@ class Retention:
 def shortened(data: bytes, keep: Callable[[int], bool]) -> tuple[list[bytes], dict[int, int]]:
     """Return a segment as pieces, with the records of some exchanges only, and where their payloads went.
 
-    The segment must be one that the journal has rolled over from.
+    The segment must be one that the journal has rolled over from, and that was read to its end.
     """
     pieces, moved = [MAGIC], {}
     at, new_at = len(MAGIC), len(MAGIC)
-    while isinstance(found := journal.read_record(data, at), Record):
-        if found.kind == Kind.ROLLED or keep(found.exchange):
+    while (found := journal.glance(data, at)) is not None:
+        kind, exchange, next_at = found
+        if kind == Kind.ROLLED or keep(exchange):
             moved[at + journal.HEADER_BYTES] = new_at + journal.HEADER_BYTES
-            pieces.append(data[at : found.next_at])
-            new_at += found.next_at - at
-        at = found.next_at
-        if found.kind == Kind.ROLLED:
+            pieces.append(data[at:next_at])
+            new_at += next_at - at
+        at = next_at
+        if kind == Kind.ROLLED:
             break
     return pieces, moved

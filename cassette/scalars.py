@@ -46,6 +46,7 @@ _WORDS = frozenset(
     b"null Null NULL ~ true True TRUE false False FALSE << .nan .NaN .NAN .inf .Inf .INF +.inf +.Inf +.INF "
     b"-.inf -.Inf -.INF y Y yes Yes YES on On ON n N no No NO off Off OFF".split()
 )
+_LONGEST_WORD = max(map(len, _WORDS))
 _BASE_60 = re.compile(rb"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])++(?:\.[0-9_]*)?")
 _FLOAT = re.compile(rb"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _POINT_FLOAT = re.compile(rb"\.[0-9][0-9_]*(?:[eE][-+]?[0-9][0-9_]*)?")
@@ -129,7 +130,7 @@ def _is_blank(data: bytes) -> bool:
 
 def _reads_as_other_type(data: bytes) -> bool:
     """Tell whether YAML 1.1 or go-yaml would read it as a null, a bool, a number, a date or a merge key."""
-    if data in _WORDS:
+    if len(data) <= _LONGEST_WORD and data in _WORDS:  # the lookup hashes all of the text
         return True
     if data[:1] == b".":
         # Here go-yaml leaves the underscores to ParseFloat, which wants them between digits, as Python does.

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from cassette import journal
 from cassette.errors import JournalCorruptError
-from cassette.files import as_store_error
+from cassette.files import as_store_error, read_at
 from cassette.journal import Kind, Record, Torn
 from cassette.segments import MAGIC, SEGMENT_BYTES, segment_path, writers_in
 
@@ -92,11 +92,12 @@ class SegmentReader:
         handle = self._file.fileno()
         with as_store_error("read the journal", self._path):
             # Most looks at an idle journal find nothing: that costs one small read.
-            if not os.pread(handle, _SIZE_BYTES, self._at).strip(b"\0"):
+            known = self._data[self._at - self._data_at :][:_SIZE_BYTES]
+            if not known.strip(b"\0") and not os.pread(handle, _SIZE_BYTES, self._at).strip(b"\0"):
                 self.is_broken = False
                 return None
             for size in (_BLOCK_BYTES, journal.MAX_PAYLOAD + journal.HEADER_BYTES):
-                self._data = os.pread(handle, size, self._at)
+                self._data = read_at(handle, size, self._at)
                 self._data_at = self._at
                 found = journal.read_record(memoryview(self._data), 0)
                 if found is not Torn.BROKEN:
@@ -134,7 +135,7 @@ class PayloadFile:
                     self.close()
                     self._file = path.open("rb", buffering=0)
                     self._number = number
-                data = os.pread(self._file.fileno(), size, at)
+                data = read_at(self._file.fileno(), size, at)
             except FileNotFoundError as exc:
                 raise JournalCorruptError("a part of the journal was deleted", path=path) from exc
         if len(data) != size:

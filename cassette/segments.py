@@ -355,7 +355,7 @@ def _make_segment(path: Path, size: int, is_urgent: Callable[[], bool] = lambda:
                 time.sleep(_LEISURE_SECONDS)
             # In one call: behind each the interpreter lock has to be waited for, from a thread that does not rest.
             whole, rest = divmod(left, len(_ZEROS))
-            write_all(handle, [*begin, *[_ZEROS] * whole, _ZEROS[:rest]])
+            write_all(handle, [*begin, *[_ZEROS] * whole, _ZEROS[:rest]], at_once=size)
             return mmap.mmap(handle, size)
         except OSError:
             path.unlink(missing_ok=True)

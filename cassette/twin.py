@@ -29,11 +29,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from cassette.files import sync_folder, temporary_prefix, write_all
+from cassette.files import BYTES_AT_ONCE, sync_folder, temporary_prefix, write_all
 
 _log = logging.getLogger(__name__)
 _OPEN_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-_COPIED_AT_ONCE = 1 << 20
 _NOT_HERE = frozenset(
     {
         errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP,  # the file system cannot
@@ -260,7 +259,7 @@ class Twin:
     def _copy(self, handle: int, end: int) -> None:
         at = self._common
         while at < end:
-            piece = os.pread(handle, min(end - at, _COPIED_AT_ONCE), at)
+            piece = os.pread(handle, min(end - at, BYTES_AT_ONCE), at)
             if not piece:  # cut off by somebody; that shows when the places are changed
                 return
             write_all(self._handle, [piece])

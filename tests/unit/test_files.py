@@ -12,9 +12,11 @@ import pytest
 from cassette import files
 from cassette.errors import StoreError
 from cassette.files import (
+    BYTES_AT_ONCE,
     as_store_error,
     interrupted_path,
     make_private_folder,
+    read_at,
     remove_leftovers,
     write_all,
     write_private_file,
@@ -177,6 +179,35 @@ def test_short_writes_are_gone_on_with(tmp_path: Path, monkeypatch: pytest.Monke
     os.close(handle)
 
     assert (tmp_path / "file").read_bytes() == b"abcdefghij"
+
+
+def test_one_call_of_the_kernel_moves_a_portion_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writev, pread = os.writev, os.pread
+    moved: list[int] = []
+
+    def watched_writev(handle: int, buffers: Sequence[Any]) -> int:
+        moved.append(writev(handle, buffers))
+        return moved[-1]
+
+    def watched_pread(handle: int, size: int, at: int) -> bytes:
+        moved.append(size)
+        return pread(handle, size, at)
+
+    pieces = [bytes([number]) * size for number, size in enumerate([5, 1 << 20, 0, 99_999, 64 << 10, 3])]
+    whole = b"".join(pieces)
+    handle = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "writev", watched_writev)
+        patched.setattr(os, "pread", watched_pread)
+        write_all(handle, pieces)
+        found = read_at(handle, len(whole) - 7, 4)
+        short = read_at(handle, len(whole), 100_000)
+    os.close(handle)
+
+    assert (tmp_path / "file").read_bytes() == whole
+    assert found == whole[4:-3]
+    assert short == whole[100_000:]
+    assert max(moved) <= BYTES_AT_ONCE
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EIO, errno.EFBIG])

@@ -245,3 +245,34 @@ def test_arrivals_are_those_of_the_responses_chunks_and_kept_only_on_demand() ->
         arrivals = result.draft.arrivals
         assert (arrivals.pairs() if arrivals is not None else None) == wanted
         assert (number, result.draft.request_ended_at_ns) == (1, at_ns)
+
+
+def test_places_that_lie_near_each_other_are_read_in_one_go() -> None:
+    segments = {1: b"..aaa....bbbbb.cc" + b"." * 9000 + b"ddd", 2: b"....ee......ff"}
+    read: list[Span] = []
+
+    def reading(span: Span) -> bytes:
+        read.append(span)
+        return segments[span.segment][span.at : span.at + span.size]
+
+    body = Body(
+        [Span(1, 2, 3), Span(1, 9, 5), Span(1, 15, 2), Span(1, 9017, 3), Span(2, 12, 2), Span(2, 4, 2), b"g"]
+    )
+
+    assert body.join(reading) == b"aaabbbbbccdddffeeg"
+    assert read == [Span(1, 2, 15), Span(1, 9017, 3), Span(2, 12, 2), Span(2, 4, 2)]
+
+
+def test_no_more_than_a_megabyte_is_read_in_one_go() -> None:
+    segment = bytes(range(256)) * (3 << 12)
+    step, size = 20_000, 16_384
+    spans = [Span(1, at, size) for at in range(0, len(segment) - size, step)]
+    read: list[Span] = []
+
+    def reading(span: Span) -> bytes:
+        read.append(span)
+        return segment[span.at : span.at + span.size]
+
+    assert Body([*spans]).join(reading) == b"".join(segment[one.at : one.at + size] for one in spans)
+    assert len(read) < len(spans) // 10
+    assert max(one.size for one in read) <= 1 << 20

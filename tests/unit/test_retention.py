@@ -62,3 +62,11 @@ def test_shortening_again_changes_nothing_more(tmp_path: Path) -> None:
 
     assert b"".join(again) == short
     assert all(old == new for old, new in moved.items())
+
+
+def test_what_was_cut_off_ends_a_segment(tmp_path: Path) -> None:
+    data = a_segment(tmp_path)
+    second = records_of(data)[1].next_at
+    pieces, _ = shortened(data[: second + 7], lambda number: True)
+
+    assert b"".join(pieces) == data[:second]
