@@ -90,6 +90,8 @@ class SessionScribe:
         self.directory = directory
         self.recording = Recording.read(directory)
         self.counts = Counts()
+        self.is_behind = False
+        """Whether the last `step` left records that it had no time for."""
         self._files = SessionFiles(directory, self.recording)
         self._writers: dict[str, _Writer] = {}
         self._gone: set[str] = set()
@@ -151,9 +153,11 @@ class SessionScribe:
         busy = len(self._backlog) > 0
         self._backlog.write()
         self._look_for_writers()
+        self.is_behind = False
         for name in list(self._writers):
             has_read, at_end = self._read(name, time.monotonic() + _TURN_SECONDS)
             busy |= has_read
+            self.is_behind |= not at_end
             if at_end and name in self._gone:
                 self._retire(name)
         self._give_back()

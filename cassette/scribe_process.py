@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import queue
 import signal
 import sys
@@ -26,22 +25,24 @@ from pathlib import Path
 from typing import IO, Any
 
 from cassette.errors import CassetteError, StoreError
+from cassette.priority import Priority
 from cassette.scribe import SessionScribe
 
 _log = logging.getLogger(__name__)
 _BUSY_SECONDS = 0.005
 _IDLE_SECONDS = 0.1
 """The pause between two looks at the journals grows from one to the other; chosen, not measured."""
-_NICE = 5
-"""Whoever has a client waiting goes first. Not more: on a machine that is busy throughout a third of a core is left
-(sched(7)), and a scribe that cannot keep up lets the journal grow. Chosen, not measured."""
+_WAITED_FOR = frozenset({"finish", "catch_up"})
+"""What somebody waits for."""
 
 
 class ScribeProcess:
     """All the sessions of one daemon, looked after in turn."""
 
-    def __init__(self, answers: IO[str]) -> None:
+    def __init__(self, answers: IO[str], priority: Priority | None = None) -> None:
+        """Begin; without a `priority` that of the process stays as it is."""
         self._answers = answers
+        self._priority = priority
         self._answering = threading.Lock()
         self._requests: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._scribes: dict[str, SessionScribe] = {}
@@ -75,6 +76,8 @@ class ScribeProcess:
                 continue
             if request is None:
                 break
+            if self._priority and request["do"] in _WAITED_FOR:
+                self._priority.hurry()
             try:
                 self._answer(request)
             except OSError:  # nobody reads the answers any more
@@ -94,6 +97,8 @@ class ScribeProcess:
                 if repr(exc) != self._logged.get(directory):
                     self._logged[directory] = repr(exc)
                     _log.exception("scribe.step_failed directory=%s", directory)
+        if self._priority:
+            self._priority.heed(is_behind=any(scribe.is_behind for scribe in self._scribes.values()))
         return busy
 
     def _answer(self, request: dict[str, Any]) -> None:
@@ -152,8 +157,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
-    os.nice(_NICE)
-    process = ScribeProcess(sys.stdout)
+    priority = Priority()
+    threading.Thread(target=priority.watch, daemon=True).start()
+    process = ScribeProcess(sys.stdout, priority)
     threading.Thread(target=process.read_requests, args=(sys.stdin,), daemon=True).start()
     process.run()
 

@@ -28,7 +28,7 @@ _WARM = 10_000
 _LOOKS = 9
 _PATIENCE_SECONDS = 30.0
 _CASSETTE_BYTES = 20_000_000
-_RUNS = 3
+_RUNS = 15
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ STOREYS = ("cassette", "addons", "proxy_cli")
 ALLOWED_IN = {"mitmproxy": "addons", "click": "proxy_cli"}
 """Libraries that one storey alone may know."""
 IO_MODULES = {
-    "backlog", "files", "ledger", "recording", "recovery", "retention",
+    "backlog", "files", "ledger", "priority", "recording", "recovery", "retention",
     "scribe", "scribe_process", "segment_reader", "segments", "session_files", "settled", "store", "times_file",
     "twin",
 }  # fmt: skip

@@ -78,6 +78,14 @@ def session(tmp_path: Path) -> Session:
     return Session(tmp_path)
 
 
+def test_it_has_a_session_of_its_own_and_gives_way_to_others(scribe: Scribe) -> None:
+    scribe.call("ping")
+
+    pid = scribe.process.pid
+    assert os.getsid(pid) == pid
+    assert os.getpriority(os.PRIO_PROCESS, pid) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 5)
+
+
 def test_it_gives_way_to_who_has_a_client_waiting(scribe: Scribe) -> None:
     scribe.call("ping")
 
