@@ -114,7 +114,11 @@ class DocumentEvents:
 
     def next(self) -> Event:
         """Return the next event of the document."""
-        event = self._next_raw()
+        try:
+            event = self._get_event()
+        except (yaml.YAMLError, ValueError) as error:  # as in `_next_raw`; a call less for each event
+            raise self._not_yaml(error) from error
+        assert event is not None, "read past the end"
         if isinstance(event, ScalarEvent):
             if event.anchor is not None or event.tag is not None:
                 _check_node(event, event.tag, _SCALAR_TAGS)

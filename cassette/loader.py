@@ -41,6 +41,8 @@ _UNTAGGED = frozenset([None, NULL_TAG])
 _TRUE = frozenset(["true", "y", "yes", "on"])
 _FALSE = frozenset(["", "false", "n", "no", "off"])
 _INT = re.compile(r"[-+]?(?:0x[0-9a-f]+|0o?[0-7]+|0b[01]+|[1-9][0-9]{0,20}|0)", re.IGNORECASE)
+_SHORT_INT = re.compile(r"[1-9][0-9]{0,17}")
+"""Nearly all of them; they fit 64 bits."""
 _MAX_INT_TEXT = 80
 """Characters; 64 binary digits need 67."""
 
@@ -232,7 +234,9 @@ def _body(event: Event) -> bytes:
 
 def _text(event: Event) -> str:
     if isinstance(event, ScalarEvent) and event.tag is None and event.value.isascii():
-        return _scalar(event)
+        return (
+            "" if not event.style and event.value in _NULLS else event.value
+        )  # as `_scalar`; most texts are such
     return _body(event).decode("utf-8", "surrogateescape")
 
 
@@ -240,6 +244,8 @@ def _int(event: Event) -> int:
     text = _scalar(event).replace("_", "")
     if not text:
         return 0
+    if _SHORT_INT.fullmatch(text):
+        return int(text)
     digits = text.lstrip("+-")
     octal = digits[:1] == "0" and digits.isdecimal()
     if len(text) <= _MAX_INT_TEXT and _INT.fullmatch(text):
