@@ -30,6 +30,7 @@ from addons.compat.connections import (
     was_reset,
     watch_end,
 )
+from addons.compat.freeing import free_at_the_end
 from addons.compat.goaway import survive_goaway
 from addons.compat.heads import bound_heads
 from addons.compat.holding import bound_held, hold_at_most, was_let_go
@@ -102,6 +103,7 @@ _PATCHES = (
     ("who is refused is told so", answer_refused),
     ("bodies that are held until they are matched are bounded", bound_held),
     ("tunnels of which one direction has ended", close_by_halves),
+    ("connections that are over are freed at once", free_at_the_end),
 )
 
 _LEVERS = (

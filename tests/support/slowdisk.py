@@ -95,10 +95,10 @@ def main() -> None:
 
     stalled = Path(sys.argv[3])
 
-    def slowly(handle: int, pieces: Any) -> None:
+    def slowly(handle: int, pieces: Any, **how: Any) -> None:
         while stalled.exists():
             time.sleep(_LOOK_S)
-        files.write_all(handle, pieces)
+        files.write_all(handle, pieces, **how)
 
     setattr(segments, "write_all", slowly)  # noqa: B010 - to the type checker it is no attribute of that module
     worker.main()
