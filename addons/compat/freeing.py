@@ -37,11 +37,12 @@ def _free(top: Layer) -> None:
 
 
 def _with_others(top: Layer) -> list[Layer]:
+    """Return the layers that are reached from one, with itself; none that is empty already."""
     found: dict[int, Layer] = {}
     left = [top]
     while left:
         layer = left.pop()
-        if id(layer) in found:
+        if id(layer) in found or not vars(layer):
             continue
         found[id(layer)] = layer
         left += layer.context.layers
