@@ -31,11 +31,11 @@ class Priority:
     """The claim of this process to the processor; never raises, for want of it only time is lost."""
 
     def __init__(self) -> None:
-        """Become modest, in a session of this process's own."""
+        """Begin with the full share, in a session of this process's own."""
         os.nice(_NICE)
         self._lock = threading.Lock()
-        self._nice = _NICE
-        self._wanted = _MODEST
+        self._nice: int | None = None
+        self._wanted = _NICE
         self._heeded = self._since = self._retry_at = time.monotonic()
         try:
             os.setsid()
@@ -49,10 +49,11 @@ class Priority:
         """Ask for as much as it takes; to be called several times a second."""
         with self._lock:
             self._heeded = time.monotonic()
-            if is_behind == (self._wanted == _NICE):
+            wanted = _NICE if is_behind else _MODEST
+            if wanted == self._wanted:
                 self._since = self._heeded
             elif self._heeded - self._since >= _PATIENCE_SECONDS:
-                self._wanted = _NICE if is_behind else _MODEST
+                self._wanted, self._since = wanted, self._heeded
             self._apply()
 
     def hurry(self) -> None:

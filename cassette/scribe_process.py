@@ -32,8 +32,6 @@ _log = logging.getLogger(__name__)
 _BUSY_SECONDS = 0.005
 _IDLE_SECONDS = 0.1
 """The pause between two looks at the journals grows from one to the other; chosen, not measured."""
-_WAITED_FOR = frozenset({"finish", "catch_up"})
-"""What somebody waits for."""
 
 
 class ScribeProcess:
@@ -76,7 +74,7 @@ class ScribeProcess:
                 continue
             if request is None:
                 break
-            if self._priority and request["do"] in _WAITED_FOR:
+            if self._priority and request["do"] != "counts":  # which the daemon asks for all the time
                 self._priority.hurry()
             try:
                 self._answer(request)
