@@ -109,7 +109,10 @@ def test_of_segments_that_are_cut_or_changed_a_beginning_is_read(
         with contextlib.closing(SegmentReader(Path(folder), "w1")) as reader:
             found = [(r.kind, r.exchange, r.at_ns, bytes(r.payload)) for r, _, _ in reader.records()]
 
-    assert found == records[: len(found)]
+    # Of each exchange: the end of one may go before what waits of another for the next segment.
+    for exchange in {record[1] for record in records}:
+        read_of = [record for record in found if record[1] == exchange]
+        assert read_of == [record for record in records if record[1] == exchange][: len(read_of)]
 
 
 def split(body: bytes, cuts: list[int]) -> tuple[bytes, ...]:
