@@ -129,6 +129,7 @@ class SessionScribe:
         While the disk refuses, what has finished waits and nothing more is read: the journal keeps it. That is
         tried again after a second.
         """
+        self.is_behind = False
         if self.counts.problem and time.monotonic() < self._retry_at:
             return False
         try:
@@ -153,7 +154,6 @@ class SessionScribe:
         busy = len(self._backlog) > 0
         self._backlog.write()
         self._look_for_writers()
-        self.is_behind = False
         for name in list(self._writers):
             has_read, at_end = self._read(name, time.monotonic() + _TURN_SECONDS)
             busy |= has_read

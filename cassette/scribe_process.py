@@ -72,10 +72,11 @@ class ScribeProcess:
                 busy = self._step_all()
                 pause = _BUSY_SECONDS if busy else min(pause * 1.5, _IDLE_SECONDS)
                 continue
+            # Somebody waits, as for its end; counts are what the daemon asks for all the time.
+            if self._priority and (request is None or request["do"] != "counts"):
+                self._priority.hurry()
             if request is None:
                 break
-            if self._priority and request["do"] != "counts":  # which the daemon asks for all the time
-                self._priority.hurry()
             try:
                 self._answer(request)
             except OSError:  # nobody reads the answers any more

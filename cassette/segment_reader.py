@@ -92,7 +92,8 @@ class SegmentReader:
         handle = self._file.fileno()
         with as_store_error("read the journal", self._path):
             # Most looks at an idle journal find nothing: that costs one small read.
-            known = self._data[self._at - self._data_at :][:_SIZE_BYTES]
+            at = self._at - self._data_at
+            known = self._data[at : at + _SIZE_BYTES]
             if not known.strip(b"\0") and not os.pread(handle, _SIZE_BYTES, self._at).strip(b"\0"):
                 self.is_broken = False
                 return None

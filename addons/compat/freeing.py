@@ -20,10 +20,9 @@ def free_at_the_end() -> None:
     plain = ConnectionHandler.handle_client
 
     async def handle_client(self: ConnectionHandler) -> None:
-        try:
-            await plain(self)
-        finally:
-            _free(self.layer)
+        await plain(self)
+        # Not when it was cancelled: the tasks of its connections may have more to say to the layers then.
+        _free(self.layer)
 
     ConnectionHandler.handle_client = handle_client  # type: ignore[method-assign]
 

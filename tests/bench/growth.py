@@ -25,7 +25,8 @@ _ENOUGH_SECONDS = 600.0
 """When the traffic before the looks takes longer, it ends there, and the rows say at which number."""
 _BATCH = 1_000
 _WARM = 10_000
-_LOOKS = 9
+_LOOKS = 45
+"""So many, since most of what one finds is the scribe's pause, which is random."""
 _PATIENCE_SECONDS = 30.0
 _CASSETTE_BYTES = 20_000_000
 _RUNS = 15
