@@ -70,7 +70,7 @@ def growing(bench: Bench) -> Iterator[Row]:
 
         def look_at_both(few: Recording) -> None:
             _send(bench, few, _FEW)
-            looks.append((_look(bench, many), _look(bench, few)))
+            looks.append(_look(bench, many, few))
 
         for turn in range(bench.rounds):
             _with_another(bench, many, f"few-{turn}", look_at_both)
@@ -127,20 +127,27 @@ def _send(bench: Bench, ours: Recording, count: int) -> Turn:
     return take_turn(bench.load, ours, task)
 
 
-def _look(bench: Bench, ours: Recording) -> Look:
-    appended: list[float] = []
-    journal: list[int] = []
+def _look(bench: Bench, many: Recording, few: Recording) -> tuple[Look, Look]:
+    """Look at two sessions by turns: what one is asked right behind the other is the same for both."""
+    both = (many, few)
+    appended: tuple[list[float], ...] = ([], [])
+    journal: tuple[list[int], ...] = ([], [])
     for _ in range(_LOOKS):
-        appended.append(_append_seconds(bench, ours))
-        segments = ours.wiretape.home.glob(f"journals/{ours.session_name}-*/*.seg")
-        journal.append(sum(on_disk(path) for path in segments))
-    turn = _send(bench, ours, _BATCH)
-    return Look(
-        statistics.median(appended) * 1e3,
-        turn.worker_cpu / _BATCH * 1e6,
-        turn.helper_cpu / _BATCH * 1e6,
-        min(journal) / 1e6,  # when no segment is being made or deleted
+        for one, waited, sizes in zip(both, appended, journal, strict=True):
+            waited.append(_append_seconds(bench, one))
+            segments = one.wiretape.home.glob(f"journals/{one.session_name}-*/*.seg")
+            sizes.append(sum(on_disk(path) for path in segments))
+    turns = [_send(bench, one, _BATCH) for one in both]
+    first, second = (
+        Look(
+            statistics.median(waited) * 1e3,
+            turn.worker_cpu / _BATCH * 1e6,
+            turn.helper_cpu / _BATCH * 1e6,
+            min(sizes) / 1e6,  # when no segment is being made or deleted
+        )
+        for turn, waited, sizes in zip(turns, appended, journal, strict=True)
     )
+    return first, second
 
 
 def _append_seconds(bench: Bench, ours: Recording) -> float:
