@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -25,8 +26,12 @@ _ENOUGH_SECONDS = 600.0
 """When the traffic before the looks takes longer, it ends there, and the rows say at which number."""
 _BATCH = 1_000
 _WARM = 10_000
-_LOOKS = 45
-"""So many, since most of what one finds is the scribe's pause, which is random."""
+_FRESH, _LOOKS = 3, 100
+"""In each turn so many new sessions, and in each of them so many looks: most of what a look finds is the rest of the
+scribe's pause, which is random."""
+_PAUSE_SECONDS = 0.1
+"""The scribe's longest pause."""
+_STATUS_LOOKS = 40
 _PATIENCE_SECONDS = 30.0
 _CASSETTE_BYTES = 20_000_000
 _RUNS = 15
@@ -59,26 +64,29 @@ def growing(bench: Bench) -> Iterator[Row]:
         _with_another(bench, many, "warm", lambda warm: _send(bench, warm, _WARM))
         # Its journal's segments are in memory, too, once they have been written to.
         _send(bench, many, number := _WARM)
-        before = _whole(bench, many)
+        memory = _memory_mb(bench, many)
         until = time.monotonic() + _ENOUGH_SECONDS
         last = _MANY_QUICK if bench.quick else _MANY
         while number < last and time.monotonic() < until:
             _send(bench, many, batch := min(5_000, last - number))
             number += batch
-        after = _whole(bench, many)
+        memory_then = _memory_mb(bench, many)
         looks: list[tuple[Look, Look]] = []
 
         def look_at_both(few: Recording) -> None:
             _send(bench, few, _FEW)
             looks.append(_look(bench, many, few))
 
-        for turn in range(bench.rounds):
-            _with_another(bench, many, f"few-{turn}", look_at_both)
+        for fresh in range(bench.rounds * _FRESH):
+            _with_another(bench, many, f"few-{fresh}", look_at_both)
+        with recording(bench.load, bench.cores) as few:
+            _send(bench, few, _FEW)
+            status_ms = _status_ms(many, few)
     bench.raw["nth"] = {
         "number": number,
         "looks": [{"many": asdict(one), "few": asdict(other)} for one, other in looks],
-        "memory_mb": [before[0], after[0]],
-        "status_ms": [before[1], after[1]],
+        "memory_mb": [memory, memory_then],
+        "status_ms": status_ms,
     }
     what = f"interaction {number:,}"
     against, warm = f"interaction {_FEW}", f"interaction {_WARM:,}"
@@ -91,8 +99,9 @@ def growing(bench: Bench) -> Iterator[Row]:
     for cost, unit, of in costs:
         late, early = [of(one) for one, _ in looks], [of(other) for _, other in looks]
         yield compared(f"{what}: {cost}", unit, late, early, at_most_times(1.1), against=against)
-    for cost, unit, at in (("memory of worker and scribe", "MB", 0), ("`wiretape status`", "ms", 1)):
-        yield compared(f"{what}: {cost}", unit, [after[at]], [before[at]], at_most_times(1.1), against=warm)
+    memory_row = f"{what}: memory of worker and scribe"
+    yield compared(memory_row, "MB", [memory_then], [memory], at_most_times(1.1), against=warm)
+    yield compared(f"{what}: `wiretape status`", "ms", *status_ms, at_most_times(1.1), against=against)
 
 
 def _with_another(bench: Bench, ours: Recording, name: str, work: Callable[[Recording], object]) -> None:
@@ -111,15 +120,25 @@ def _with_another(bench: Bench, ours: Recording, name: str, work: Callable[[Reco
     ours.wiretape.stop(name)
 
 
-def _whole(bench: Bench, ours: Recording) -> tuple[float, float]:
-    """Return the memory of worker and scribe, shared pages in part, and how long `wiretape status` takes, in ms."""
+def _memory_mb(bench: Bench, ours: Recording) -> float:
+    """Return the memory of worker and scribe, shared pages in part."""
     pids = [*ours.workers, *ours.helpers[1:]]
     memory: list[float] = []
     for _ in range(_STEPS):
         _send(bench, ours, _STEP)
         memory.append(sum(memory_mb(pid, "Pss") for pid in pids))
-    status_s = _best(lambda: ours.wiretape.run("status"), 20, time.perf_counter)
-    return statistics.median(memory), status_s * 1e3
+    return statistics.median(memory)
+
+
+def _status_ms(many: Recording, few: Recording) -> tuple[list[float], list[float]]:
+    """Return how long `wiretape status` takes in each of two daemons, asked by turns."""
+    taken: tuple[list[float], list[float]] = ([], [])
+    for _ in range(_STATUS_LOOKS):
+        for one, found in zip((many, few), taken, strict=True):
+            began = time.perf_counter()
+            one.wiretape.run("status")
+            found.append((time.perf_counter() - began) * 1e3)
+    return taken
 
 
 def _send(bench: Bench, ours: Recording, count: int) -> Turn:
@@ -128,24 +147,29 @@ def _send(bench: Bench, ours: Recording, count: int) -> Turn:
 
 
 def _look(bench: Bench, many: Recording, few: Recording) -> tuple[Look, Look]:
-    """Look at two sessions by turns: what one is asked right behind the other is the same for both."""
+    """Look at two sessions by turns, each of them first as often as the other."""
     both = (many, few)
     appended: tuple[list[float], ...] = ([], [])
     journal: tuple[list[int], ...] = ([], [])
-    for _ in range(_LOOKS):
-        for one, waited, sizes in zip(both, appended, journal, strict=True):
-            waited.append(_append_seconds(bench, one))
+    turns: tuple[list[Turn], ...] = ([], [])
+    for number in random.sample(range(_LOOKS), _LOOKS):
+        for which in (0, 1) if number % 2 else (1, 0):
+            # From any moment of the scribe's pause: one after the other without this, they meet the same one.
+            time.sleep(number / _LOOKS * _PAUSE_SECONDS)
+            one = both[which]
+            appended[which].append(_append_seconds(bench, one))
             segments = one.wiretape.home.glob(f"journals/{one.session_name}-*/*.seg")
-            sizes.append(sum(on_disk(path) for path in segments))
-    turns = [_send(bench, one, _BATCH) for one in both]
+            journal[which].append(sum(on_disk(path) for path in segments))
+    for which in (0, 1, 1, 0):
+        turns[which].append(_send(bench, both[which], _BATCH))
     first, second = (
         Look(
-            statistics.median(waited) * 1e3,
-            turn.worker_cpu / _BATCH * 1e6,
-            turn.helper_cpu / _BATCH * 1e6,
+            statistics.mean(waited) * 1e3,
+            statistics.mean(turn.worker_cpu for turn in taken) / _BATCH * 1e6,
+            statistics.mean(turn.helper_cpu for turn in taken) / _BATCH * 1e6,
             min(sizes) / 1e6,  # when no segment is being made or deleted
         )
-        for turn, waited, sizes in zip(turns, appended, journal, strict=True)
+        for waited, taken, sizes in zip(appended, turns, journal, strict=True)
     )
     return first, second
 
