@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # Most tests wait for processes and sockets rather than compute.
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 
-.PHONY: demo test matrix check format e2e bench fuzz soak kill wheel clean
+.PHONY: demo test matrix check format e2e levers bench fuzz soak kill wheel clean
 
 demo: $(READY)
 	$(BIN)/wiretape demo
@@ -32,6 +32,12 @@ format: $(READY)
 
 e2e: $(READY)
 	$(BIN)/python -m pytest tests/e2e tests/interop -n $(JOBS)
+
+# The same again without each of what only makes the proxy faster, and without all of it; takes an hour.
+levers: LEVERS ?= asserts hooks cork reading relay frames all
+levers: $(READY)
+	for lever in $(LEVERS); do echo "without $$lever"; \
+		WIRETAPE_WITHOUT=$$lever $(BIN)/python -m pytest tests/e2e -n $(JOBS) -q || exit; done
 
 # FIGURES=rps,ttfb chooses; QUICK=1 takes five minutes in place of twenty.
 bench: $(READY)

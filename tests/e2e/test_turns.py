@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from addons import levers
 from cassette.journal import Kind
 from cassette.segment_reader import SegmentReader
 from tests.support.golike import GoLikeClient
@@ -76,6 +77,9 @@ def test_long_body_alone_is_read_in_large_pieces(disk: SlowDisk, tmp_path: Path)
     assert TLS_RECORD < max(sizes) <= 64 << 10
 
 
+@pytest.mark.skipif(
+    not levers.is_wanted("reading"), reason="without the lever `reading`, asyncio reads 64 KB at once"
+)
 def test_long_body_is_read_in_small_pieces_while_another_stream_talks(
     disk: SlowDisk, talk: Talk, tmp_path: Path
 ) -> None:

@@ -17,6 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from addons import levers
+
 ROOT = Path(__file__).resolve().parents[2]
 
 COMMAND_DEADLINE_S = 90.0
@@ -163,11 +165,15 @@ class Wiretape:
 
 
 def _clean_environment(home: Path) -> dict[str, str]:
-    """Copy the environment without what would lead a client or the proxy elsewhere."""
+    """Copy the environment without what would lead a client or the proxy elsewhere.
+
+    Levers that were left out stay left out: all tests can be run without one.
+    """
     environment = {
         name: value
         for name, value in os.environ.items()
-        if name.upper() not in _PROXY_VARIABLES and not name.startswith("WIRETAPE_")
+        if name.upper() not in _PROXY_VARIABLES
+        and (name == levers.VARIABLE or not name.startswith("WIRETAPE_"))
     }
     environment["WIRETAPE_HOME"] = str(home)
     # A configuration of the person who runs the tests must not leak in.
