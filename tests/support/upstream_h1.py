@@ -76,6 +76,8 @@ def serve_h1(wire: Wire, play: Callable[[Received, Reply], None], number: int) -
     """Serve the requests of one connection until either side ends it."""
     protocol = h11.Connection(h11.SERVER, max_incomplete_event_size=_MAX_HEAD_BYTES)
     while (request := _read_request(wire, protocol, number)) is not None:
+        if request.method == "CONNECT":
+            return  # for the proxy that had this port before, in another test that goes on
         reply = _Http1Reply(wire, protocol)
         play(request, reply)
         if not reply.keeps_alive or protocol.our_state is not h11.DONE:

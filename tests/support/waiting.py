@@ -31,5 +31,10 @@ def has_ended(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
-    state = Path(f"/proc/{pid}/stat")
-    return state.exists() and state.read_text().rpartition(")")[2].split()[0] == "Z"
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text()
+    except ProcessLookupError:  # it was reaped while this was read
+        return True
+    except FileNotFoundError:  # it was reaped before, or the system has no /proc
+        return Path("/proc/self").exists()
+    return state.rpartition(")")[2].split()[0] == "Z"

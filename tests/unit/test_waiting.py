@@ -1,0 +1,27 @@
+"""Whether a process has ended: while it ends, too."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+from tests.support.waiting import has_ended, until
+
+
+def test_process_that_is_being_reaped_is_looked_at_again_and_again() -> None:
+    for _ in range(30):
+        process = subprocess.Popen([sys.executable, "-S", "-c", "pass"])
+        reaper = threading.Thread(target=process.wait)
+        reaper.start()
+        while not has_ended(process.pid):
+            pass
+        reaper.join()
+        assert has_ended(process.pid)
+
+
+def test_zombie_has_ended() -> None:
+    process = subprocess.Popen([sys.executable, "-S", "-c", "pass"])
+    until("it to end", lambda: has_ended(process.pid))
+    assert process.returncode is None
+    process.wait()
