@@ -125,7 +125,7 @@ func ticks(r *route, task Task) (Result, error) {
 	go func() { bigErr <- bigBodies(r, task, &bigs, stop) }()
 	count := int((task.WarmSeconds + task.Seconds) * float64(task.Rate))
 	warmAt, flows := whenAllFlow(len(clients), task)
-	late := make([][]float64, len(clients))
+	heard := make([][]arrival, len(clients))
 	err = everyone(clients, func(which int, c *client) error {
 		// Each stream begins at a moment of its own, as streams do.
 		phase := rand.Intn(1_000_000 / task.Rate)
@@ -134,7 +134,7 @@ func ticks(r *route, task Task) (Result, error) {
 		if err != nil {
 			return err
 		}
-		late[which], err = eventAges(body, warmAt)
+		heard[which], err = eventsOf(body)
 		return err
 	})
 	close(stop)
@@ -142,7 +142,7 @@ func ticks(r *route, task Task) (Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	result := quantiles(slices.Concat(late...))
+	result := quantiles(agesWhileAllFlow(heard, warmAt.Load()))
 	result["big"] = float64(bigs.Load())
 	return result, nil
 }
@@ -184,14 +184,20 @@ func bigBodies(r *route, task Task, count *atomic.Int64, stop chan struct{}) err
 	}
 }
 
-// eventAges reads a stream and returns how old each event was when it was there, in milliseconds.
-func eventAges(body io.Reader, from *atomic.Int64) ([]float64, error) {
-	var ages []float64
+// An arrival of an event: when it was sent, and how old it was then, in milliseconds.
+type arrival struct {
+	at  int64
+	age float64
+}
+
+// eventsOf reads a stream to its end.
+func eventsOf(body io.Reader) ([]arrival, error) {
+	var events []arrival
 	lines := bufio.NewReaderSize(body, 64<<10)
 	for {
 		line, err := lines.ReadSlice('\n')
 		if err == io.EOF {
-			return ages, nil
+			return events, nil
 		}
 		if err != nil {
 			return nil, err
@@ -203,10 +209,26 @@ func eventAges(body io.Reader, from *atomic.Int64) ([]float64, error) {
 		if err != nil {
 			return nil, err
 		}
-		if at >= from.Load() {
-			ages = append(ages, float64(now()-at)/1e6)
+		events = append(events, arrival{at, float64(now()-at) / 1e6})
+	}
+}
+
+// agesWhileAllFlow returns the ages of what was sent from a moment on and before the first stream ended: they all end
+// within moments here, and what the end of one costs is part of what a request costs.
+func agesWhileAllFlow(heard [][]arrival, from int64) []float64 {
+	until := int64(math.MaxInt64)
+	for _, stream := range heard {
+		if len(stream) > 0 {
+			until = min(until, stream[len(stream)-1].at)
 		}
 	}
+	var ages []float64
+	for _, one := range slices.Concat(heard...) {
+		if from <= one.at && one.at < until {
+			ages = append(ages, one.age)
+		}
+	}
+	return ages
 }
 
 // flatOut lets some streams send as fast as they can and counts the events that come through.

@@ -8,7 +8,6 @@ import (
 	"math/rand"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"sync/atomic"
 )
@@ -121,7 +120,7 @@ func ticksHTTP2(r *route, task Task) (Result, error) {
 	defer closeAll()
 	count := int((task.WarmSeconds + task.Seconds) * float64(task.Rate))
 	warmAt, flows := whenAllFlow(len(streams), task)
-	late := make([][]float64, len(streams))
+	heard := make([][]arrival, len(streams))
 	err = everyone(make([]*client, len(streams)), func(which int, _ *client) error {
 		phase := rand.Intn(1_000_000 / task.Rate)
 		body, err := streams[which].ask(fmt.Sprintf("/ticks/%d/%d/%d/%d", count, task.Rate, phase, task.Size))
@@ -130,13 +129,13 @@ func ticksHTTP2(r *route, task Task) (Result, error) {
 			return err
 		}
 		defer body.Close()
-		late[which], err = eventAges(body, warmAt)
+		heard[which], err = eventsOf(body)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	result := quantiles(slices.Concat(late...))
+	result := quantiles(agesWhileAllFlow(heard, warmAt.Load()))
 	result["count"] = float64(count * len(streams))
 	return result, nil
 }
