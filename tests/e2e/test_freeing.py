@@ -29,6 +29,12 @@ def _one_after_the_other(worker: WorkerAlone, count: int) -> None:
         client.close()
 
 
+def test_full_collection_does_not_go_through_what_was_there_from_the_start() -> None:
+    with WorkerAlone() as worker:
+        # 90,000 there are in all, modules above all.
+        assert worker.look()["objects"] < 25_000
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the memory from /proc")
 def test_connections_that_are_over_do_not_wait_for_the_garbage_collector() -> None:
     with Upstream(_answer, alpn=HTTP_1_ONLY) as upstream, WorkerAlone(upstream.connect_to()) as worker:

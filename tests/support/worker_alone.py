@@ -85,7 +85,7 @@ class WorkerAlone:
         return counts
 
     def look(self) -> dict[str, Any]:
-        """Return what is alive in the worker: tasks, connections and their upstreams, descriptors, timeouts."""
+        """Return what is alive in the worker: tasks, connections, upstreams, timeouts, objects, descriptors."""
         found: dict[str, Any] = self._child.call("look")
         return found
 
@@ -127,6 +127,7 @@ def main() -> None:
             "kept_alive": [one.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) != 0 for one in sockets],
             "ping_seconds": self._engine._master.options.http2_ping_keepalive,
             "timeouts": [one.timeout_watchdog.timeout for one in connections],
+            "objects": len(gc.get_objects()),  # those that a full collection goes through
             "descriptors": len(os.listdir("/proc/self/fd")),  # noqa: PTH208 - names, not paths
         }
 
