@@ -47,7 +47,7 @@ class Look:
     appended_ms: float
     """From the end of the answer to the interaction in the cassette's file; most of it is the scribe's pause."""
     worker_us: float
-    """CPU of the proxy process for each of the next 1,000."""
+    """CPU of the proxy process for each of the next 2,000."""
     helper_us: float
     """CPU of daemon and scribe for each of them."""
     journal_mb: float

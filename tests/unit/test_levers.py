@@ -8,7 +8,8 @@ import pytest
 
 from addons import compat, levers
 
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
 
 
 def test_all_are_wanted_when_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,3 +33,10 @@ def test_every_lever_has_a_name_that_the_readme_knows() -> None:
     assert {lever.name for lever in compat._LEVERS} | {levers.ASSERTS} == set(levers.NAMES)
     assert levers.VARIABLE in README
     assert all(f"`{name}`" in README for name in levers.NAMES)
+
+
+def test_make_leaves_out_every_lever() -> None:
+    (line,) = [
+        one for one in (ROOT / "Makefile").read_text().splitlines() if one.startswith("levers: LEVERS ?=")
+    ]
+    assert line.partition("?=")[2].split() == [*levers.NAMES, levers.ALL]

@@ -142,7 +142,7 @@ func ticks(r *route, task Task) (Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	result := quantiles(agesWhileAllFlow(heard, warmAt.Load()))
+	result := ageQuantiles(heard, warmAt.Load())
 	result["big"] = float64(bigs.Load())
 	return result, nil
 }
@@ -213,22 +213,27 @@ func eventsOf(body io.Reader) ([]arrival, error) {
 	}
 }
 
-// agesWhileAllFlow returns the ages of what was sent from a moment on and before the first stream ended: they all end
-// within moments here, and what the end of one costs is part of what a request costs.
-func agesWhileAllFlow(heard [][]arrival, from int64) []float64 {
+// ageQuantiles tells how old events were that were sent from a moment on and before the first stream ended; and beside
+// it the p99 of all from that moment on: the streams all end within moments here, which costs what ends of requests do.
+func ageQuantiles(heard [][]arrival, from int64) Result {
 	until := int64(math.MaxInt64)
 	for _, stream := range heard {
 		if len(stream) > 0 {
 			until = min(until, stream[len(stream)-1].at)
 		}
 	}
-	var ages []float64
+	var steady, all []float64
 	for _, one := range slices.Concat(heard...) {
-		if from <= one.at && one.at < until {
-			ages = append(ages, one.age)
+		if from <= one.at {
+			all = append(all, one.age)
+			if one.at < until {
+				steady = append(steady, one.age)
+			}
 		}
 	}
-	return ages
+	result := quantiles(steady)
+	result["p99_with_ends_ms"] = quantiles(all)["p99_ms"]
+	return result
 }
 
 // flatOut lets some streams send as fast as they can and counts the events that come through.

@@ -135,7 +135,7 @@ func ticksHTTP2(r *route, task Task) (Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	result := quantiles(agesWhileAllFlow(heard, warmAt.Load()))
+	result := ageQuantiles(heard, warmAt.Load())
 	result["count"] = float64(count * len(streams))
 	return result, nil
 }
