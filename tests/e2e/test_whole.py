@@ -16,7 +16,7 @@ import pytest
 import cassette
 from cassette.model import Layout
 from cassette.store import CassetteFile
-from tests.support.growing import WRITER, an_interaction
+from tests.support.growing import PAUSE_EVERY, WRITER, an_interaction
 
 ROOT = Path(__file__).resolve().parents[2]
 COUNT = 12
@@ -26,10 +26,13 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def growing(path: Path, ledger: Path, *kill_at: str) -> subprocess.Popen[str]:
+def growing(
+    path: Path, ledger: Path, *kill_at: str, stdin: int = subprocess.DEVNULL
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "tests.support.growing", path, ledger, str(COUNT), *kill_at],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=stdin,
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -60,19 +63,30 @@ def slowly(path: Path) -> bytes:
 def test_every_reader_sees_a_whole_cassette(tmp_path: Path, read: Callable[[Path], bytes]) -> None:
     path = tmp_path / "chat.yaml"
     seen: dict[int, bytes] = {}
-    with growing(path, tmp_path / "ledger") as process:
+    said: list[str] = []
+
+    def look() -> None:
+        data = read(path)
+        # Parsed later: what is as long is the same, for nothing is ever taken away.
+        seen.setdefault(len(data), data)
+        assert len(seen) <= COUNT + 1, "it grew in smaller steps than interactions"
+
+    with growing(path, tmp_path / "ledger", stdin=subprocess.PIPE) as process:
         try:
+            assert process.stdin is not None
             assert process.stdout is not None
             assert process.stdout.readline() == "begun\n"
-            while not select.select([process.stdout], [], [], 0)[0]:
-                data = read(path)
-                # Parsed later: what is as long is the same, for nothing is ever taken away.
-                seen.setdefault(len(data), data)
-                assert len(seen) <= COUNT + 1, "it grew in smaller steps than interactions"
-            assert process.stdout.readline() == "done\n"
+            while said[-1:] != ["done\n"]:
+                look()
+                if select.select([process.stdout], [], [], 0)[0]:
+                    said.append(process.stdout.readline())
+                    look()
+                    process.stdin.write("\n")
+                    process.stdin.flush()
         finally:
             process.kill()
-    assert len(seen) > 2
+    assert said == [*(f"{number}\n" for number in range(PAUSE_EVERY, COUNT + 1, PAUSE_EVERY)), "done\n"]
+    assert len(seen) >= COUNT // PAUSE_EVERY
     for data in seen.values():
         check(data)
     assert check(path.read_bytes()) == COUNT

@@ -1,6 +1,7 @@
 """A process that lets a cassette grow: `python -m tests.support.growing CASSETTE LEDGER COUNT [WRITE]`.
 
-It does so as fast as it can, and is killed in the middle of the write that is named, the first being 1: the kernel
+It does so as fast as it can, but says how many there are after every third one and goes on when it is given a line, or
+the end, on its standard input. It is killed in the middle of the write that is named, the first being 1: the kernel
 leaves a part of it then, as here.
 """
 
@@ -18,6 +19,7 @@ from cassette.model import Interaction, Layout, Request, Response
 from cassette.store import CassetteFile
 
 WRITER = "w1"
+PAUSE_EVERY = 3
 LINE = b"A line of an answer that is as long as such lines are.\n"
 
 
@@ -54,6 +56,9 @@ def main() -> None:
     for number in range(count):
         if (WRITER, number) not in file.done:
             file.append(WRITER, number, an_interaction(number))
+        if (number + 1) % PAUSE_EVERY == 0:
+            print(number + 1, flush=True)
+            sys.stdin.readline()
     print("done", flush=True)
     time.sleep(600)
 
